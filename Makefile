@@ -1,0 +1,42 @@
+# The commands of this project. `make quickstart` and `make test` are the two that set everything up on a fresh machine.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help install quickstart test test-slow lint format types check docs clean
+
+help: ## show these lines
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+install: $(VENV)/.installed ## make .venv and install speechadapt with everything the quickstart and the tests need
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+quickstart: install ## adapt real Whisper tiny.en to one simulated accent and print the verdict (under 15 minutes on two cores)
+	$(BIN)/speechadapt run quickstart --out runs/quickstart
+
+test: install ## the default test suite
+	$(BIN)/python -m pytest
+
+test-slow: install ## everything that can run here, slow tests too
+	$(BIN)/python -m pytest -m "not gpu and not network and not browser"
+
+lint: install ## ruff, without changing anything
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: install ## ruff, changing files
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: install ## mypy, strict
+	$(BIN)/mypy
+
+check: lint types test ## all three
+
+clean: ## remove what was built, keep runs and data
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

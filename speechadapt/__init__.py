@@ -1,0 +1,52 @@
+"""speechadapt: adapt pretrained speech recognizers to accents, dialects and languages, and prove whether it helped.
+
+The public names are imported when first used, so `import speechadapt` is instant and loads no torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from speechadapt.adapt.spec import AdapterSpec, TrainSettings
+    from speechadapt.adapt.train import train_adapter
+    from speechadapt.data.hypothesis import Hypothesis
+    from speechadapt.data.manifest import Manifest
+    from speechadapt.data.utterance import Utterance
+    from speechadapt.evaluation import evaluate
+    from speechadapt.models.load import load_model
+    from speechadapt.score.compare import Comparison, compare
+    from speechadapt.score.report import ScoreReport, score
+    from speechadapt.transcriber import Transcriber
+
+PUBLIC = {
+    "AdapterSpec": "speechadapt.adapt.spec",
+    "Comparison": "speechadapt.score.compare",
+    "Hypothesis": "speechadapt.data.hypothesis",
+    "Manifest": "speechadapt.data.manifest",
+    "ScoreReport": "speechadapt.score.report",
+    "TrainSettings": "speechadapt.adapt.spec",
+    "Transcriber": "speechadapt.transcriber",
+    "Utterance": "speechadapt.data.utterance",
+    "compare": "speechadapt.score.compare",
+    "evaluate": "speechadapt.evaluation",
+    "load_model": "speechadapt.models.load",
+    "score": "speechadapt.score.report",
+    "train_adapter": "speechadapt.adapt.train",
+}
+
+__all__ = [
+    "AdapterSpec", "Comparison", "Hypothesis", "Manifest", "ScoreReport", "TrainSettings", "Transcriber", "Utterance",
+    "compare", "evaluate", "load_model", "score", "train_adapter",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in PUBLIC:
+        raise AttributeError(f"module 'speechadapt' has no attribute {name!r}")
+    return getattr(importlib.import_module(PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,1 @@
+"""Changing a model: adapters, the training loop, checkpoints. Knows nothing of scores."""

@@ -1,0 +1,64 @@
+"""The command line: one file per command, each with `HELP`, `EXAMPLE`, `add_arguments` and `execute`; heavy imports inside `execute`."""
+
+import argparse
+import importlib
+import os
+import sys
+
+from speechadapt import __version__
+from speechadapt.errors import SpeechadaptError
+
+COMMANDS = {
+    "prepare": "turn a corpus into manifests and 16 kHz audio, without leaks",
+    "check": "say what is wrong with a manifest",
+    "ls": "list recipes, corpora, models, normalizers or adapters",
+    "cp": "copy a recipe to edit it",
+    "run": "run a recipe: base score, training, adapted score, verdict",
+    "adapt": "the same without a recipe file: a base and a prepared corpus",
+    "transcribe": "speech to text with a base model, or with a base and an adapter",
+    "score": "word error rate of hypotheses against references",
+    "compare": "two systems on the same test set: the verdict",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: as typed after `speechadapt`; None takes them from the process.
+
+    Returns:
+        The exit code: 0 done, 1 a check failed or a test set got significantly worse, 2 misuse.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    parser = argparse.ArgumentParser(
+        prog="speechadapt",
+        description="Adapt pretrained speech recognizers to accents, dialects and languages, and prove whether it helped.",
+        epilog="Try `speechadapt run quickstart`, or `speechadapt COMMAND --help` for an example of each command.",
+    )
+    parser.add_argument("--version", action="version", version=f"speechadapt {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    wanted = next((word for word in given if not word.startswith("-")), None)
+    for name, summary in COMMANDS.items():
+        child = commands.add_parser(
+            name, help=summary, description=summary[0].upper() + summary[1:] + ".", formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        if name == wanted:  # only the command that was asked for is imported
+            module = importlib.import_module(f"speechadapt.cli.{name}")
+            child.epilog = "examples:\n" + "".join(f"  {line}\n" for line in module.EXAMPLE.strip().splitlines())
+            module.add_arguments(child)
+    options = parser.parse_args(given)
+    if options.command is None:
+        parser.print_help()
+        return 2
+    try:
+        return int(importlib.import_module(f"speechadapt.cli.{options.command}").execute(options))
+    except SpeechadaptError as error:
+        print(f"speechadapt {options.command}: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("\nspeechadapt: stopped. What was finished is kept.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `speechadapt ls | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

@@ -1,0 +1,1 @@
+"""Records and files: utterances, manifests, hypotheses, splits and checks. No torch."""

@@ -1,0 +1,1 @@
+"""Base models, one family per file, and where their weights come from."""
