@@ -1,0 +1,131 @@
+"""AdapterSpec and TrainSettings: what is wished for, as frozen values a recipe can print and a run can record."""
+
+import dataclasses
+from typing import Any
+
+from speechadapt.errors import MisuseError
+from speechadapt.units import Seconds
+
+METHODS = ("lora", "rslora", "dora")
+TARGETS = ("attention", "attention+mlp", "encoder", "decoder")
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterSpec:
+    """The adapter that is wished for.
+
+    Attributes:
+        method: lora (Hu et al. 2021), rslora (Kalajdzievski 2023: scale alpha / sqrt(rank)) or dora (Liu et al. 2024).
+        rank: rank of the update, 1 to 1024.
+        alpha: the update is scaled by alpha / rank.
+        dropout: on the adapter's input, 0 to 0.9. SpecAugment and speed perturbation regularize cheaper.
+        targets: which matrices, by role: `attention`, `attention+mlp` (both halves of the network), or `attention+mlp` of
+            the `encoder` or `decoder` alone.
+    """
+
+    method: str = "lora"
+    rank: int = 32
+    alpha: float = 64.0
+    dropout: float = 0.0
+    targets: str = "attention+mlp"
+
+    def __post_init__(self) -> None:
+        _one_of("method", self.method, METHODS)
+        _one_of("targets", self.targets, TARGETS)
+        _within("rank", self.rank, 1, 1024)
+        _within("alpha", self.alpha, 1e-3, 4096)
+        _within("dropout", self.dropout, 0, 0.9)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as a JSON object."""
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TrainSettings:
+    """How to train.
+
+    Attributes:
+        steps: optimizer steps, fixed before the start; None means `epochs` passes.
+        epochs: passes over the training manifest, used when `steps` is None.
+        batch_seconds: seconds of audio per optimizer step.
+        accumulate: parts a step's batch is cut into to save memory.
+        learning_rate: peak, after warm-up.
+        warmup_share: share of the steps spent rising; the rest falls linearly to `final_share` of the peak.
+        final_share: learning rate at the last step as a share of the peak.
+        weight_decay: of AdamW, on the adapter's matrices.
+        max_grad_norm: gradients above are scaled down to it.
+        margin_seconds: silence behind the longest clip of a batch, drawn uniformly from 0 to this (short windows).
+        full_window_share: share of the steps whose encoder sees the model's whole 30 s window.
+        speed_perturb: speed factors a clip is drawn from (Ko et al. 2015); (1.0,) turns it off.
+        time_masks, time_mask_share, freq_masks, freq_mask_bins: SpecAugment (Park et al. 2019): number of masks, longest mask as
+            a share of the clip, number of masks, highest mask in mel bins.
+        label_smoothing: share of the target spread over the vocabulary, 0 to 0.5.
+        evaluate_every: steps between checkpoints with a dev score; None means ten over the run.
+        precision: auto (bf16 on devices with fast bf16, else fp32), fp32 or bf16.
+        gradient_checkpointing: recompute activations to save memory.
+        seed: of order, margins, masks and speeds; every step's randomness depends on it and the step number alone.
+    """
+
+    steps: int | None = None
+    epochs: float = 4.0
+    batch_seconds: Seconds = 64.0
+    accumulate: int = 1
+    learning_rate: float = 1e-3
+    warmup_share: float = 0.1
+    final_share: float = 0.02
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    margin_seconds: Seconds = 1.0
+    full_window_share: float = 0.03
+    speed_perturb: tuple[float, ...] = (0.9, 1.0, 1.1)
+    time_masks: int = 2
+    time_mask_share: float = 0.1
+    freq_masks: int = 2
+    freq_mask_bins: int = 20
+    label_smoothing: float = 0.0
+    evaluate_every: int | None = None
+    precision: str = "auto"
+    gradient_checkpointing: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps is not None:
+            _within("steps", self.steps, 1, 10_000_000)
+        if self.evaluate_every is not None:
+            _within("evaluate_every", self.evaluate_every, 1, 10_000_000)
+        _within("epochs", self.epochs, 0.01, 10_000)
+        _within("batch_seconds", self.batch_seconds, 1, 100_000)
+        _within("accumulate", self.accumulate, 1, 1024)
+        _within("learning_rate", self.learning_rate, 1e-8, 1)
+        _within("warmup_share", self.warmup_share, 0, 1)
+        _within("final_share", self.final_share, 0, 1)
+        _within("weight_decay", self.weight_decay, 0, 1)
+        _within("max_grad_norm", self.max_grad_norm, 1e-6, 1e6)
+        _within("margin_seconds", self.margin_seconds, 0, 29)
+        _within("full_window_share", self.full_window_share, 0, 1)
+        for factor in self.speed_perturb:
+            _within("speed_perturb", factor, 0.5, 2)
+        if not self.speed_perturb:
+            raise MisuseError("setting speed_perturb is empty, must hold at least one factor. Use (1.0,) to turn it off.")
+        _within("time_masks", self.time_masks, 0, 20)
+        _within("time_mask_share", self.time_mask_share, 0, 0.5)
+        _within("freq_masks", self.freq_masks, 0, 20)
+        _within("freq_mask_bins", self.freq_mask_bins, 0, 60)
+        _within("label_smoothing", self.label_smoothing, 0, 0.5)
+        _one_of("precision", self.precision, PRECISIONS)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as a JSON object."""
+        return dataclasses.asdict(self)
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise MisuseError(f'setting {name} is "{value}", must be one of: {", ".join(allowed)}. Correct the setting.')
+
+
+def _within(name: str, value: float, lowest: float, highest: float) -> None:
+    if not lowest <= value <= highest:
+        raise MisuseError(f"setting {name} is {value}, must be from {lowest} to {highest}. Correct the setting.")
