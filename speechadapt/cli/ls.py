@@ -1,0 +1,98 @@
+"""`speechadapt ls`: what there is to use, as a table or as JSON."""
+
+import argparse
+import ast
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+EXAMPLE = """
+speechadapt ls
+speechadapt ls recipes --json
+speechadapt ls adapters --runs runs
+"""
+
+Rows = list[dict[str, Any]]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Define what may follow `speechadapt ls`."""
+    parser.add_argument("kind", nargs="?", choices=tuple(KINDS), help="what to list; nothing lists everything")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where to look for adapters (default: runs)")
+    parser.add_argument("--json", action="store_true", help="a list of objects, each with a name")
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Print the rows of one kind, or of all kinds."""
+    kinds = [options.kind] if options.kind else list(KINDS)
+    rows = {kind: KINDS[kind](options) for kind in kinds}
+    if options.json:
+        print(json.dumps([row if options.kind else {"kind": kind, **row} for kind in kinds for row in rows[kind]], ensure_ascii=False, indent=2))
+        return 0
+    for number, kind in enumerate(kinds):
+        if not options.kind:
+            print(f"{'' if number == 0 else chr(10)}{kind}")
+        _print_table(rows[kind], indent="" if options.kind else "  ")
+    return 0
+
+
+def _print_table(rows: Rows, indent: str) -> None:
+    if not rows:
+        print(f"{indent}(none)")
+        return
+    width = max(len(row["name"]) for row in rows)
+    for row in rows:
+        print(f"{indent}{row['name']:<{width}}  {row['summary']}".rstrip())
+
+
+def _scripts(folder_name: str) -> Rows:
+    from speechadapt.bundled import bundled_folder, bundled_names
+
+    paths = [bundled_folder(folder_name) / f"{name}.py" for name in bundled_names(folder_name)]
+    return [{"name": path.stem, "summary": _summary(path), "path": str(path)} for path in paths]
+
+
+def _summary(path: Path) -> str:
+    """The first sentence of a script's docstring, read without running it."""
+    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n\n")[0].replace("\n", " ")
+
+
+def _recipes(options: argparse.Namespace) -> Rows:
+    return _scripts("recipes")
+
+
+def _corpora(options: argparse.Namespace) -> Rows:
+    return _scripts("data_prep")
+
+
+def _models(options: argparse.Namespace) -> Rows:
+    from speechadapt.models.sources import installed_models
+
+    return installed_models()
+
+
+def _normalizers(options: argparse.Namespace) -> Rows:
+    from speechadapt.text.normalize import normalizers
+
+    return [{"name": one.name, "summary": one.summary, "version": one.version} for one in normalizers()]
+
+
+def _adapters(options: argparse.Namespace) -> Rows:
+    from speechadapt.files import read_json
+    from speechadapt.runs import ADAPTER_FILE
+
+    rows = []
+    for file in sorted(options.runs.rglob(ADAPTER_FILE)):
+        about = read_json(file)
+        rows.append({"name": str(file.parent), "summary": f"for {about.get('base')}", **about})
+    return rows
+
+
+KINDS: dict[str, Callable[[argparse.Namespace], Rows]] = {
+    "recipes": _recipes,
+    "corpora": _corpora,
+    "models": _models,
+    "normalizers": _normalizers,
+    "adapters": _adapters,
+}
