@@ -23,7 +23,7 @@ class ManifestError(SpeechadaptError):
 class AudioError(SpeechadaptError):
     """A recording that cannot be used; `reason` is a short fixed word that reports count by.
 
-    Reasons: missing, empty, not-audio, truncated, not-finite, silent, too-long, too-short, out-of-range.
+    Reasons: missing, empty, not-audio, truncated, not-finite, silent, too-long, too-short, out-of-range, outside-corpus.
     """
 
     def __init__(self, reason: str, message: str) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -19,18 +20,25 @@ Waveform = NDArray[np.float32]
 LONGEST_READ: Seconds = 12 * 3600
 """A single read beyond this is refused as absurd: at 16 kHz it would take 2.8 GB."""
 
+STREAMED_SIZE = 0x7FFF0000
+"""Programs that write a WAV into a pipe do not know its size and put the largest number there; that is no damage."""
+
 AudioSource = Path | str | bytes | io.IOBase
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class AudioInfo:
-    """What a file's header says: `sampling_rate` in Hz, `channels`, `duration` in seconds, `format` and `subtype` in libsndfile's words."""
+    """What a file's header says: `sampling_rate` in Hz, `channels`, `duration` in seconds, `format` and `subtype` in libsndfile's words.
+
+    `missing` is the part of a WAV file, in seconds, that its header promises and the file does not hold (a download that stopped).
+    """
 
     sampling_rate: Hertz
     channels: int
     duration: Seconds
     format: str
     subtype: str
+    missing: Seconds = 0.0
 
 
 def read_info(source: AudioSource) -> AudioInfo:
@@ -46,6 +54,7 @@ def read_info(source: AudioSource) -> AudioInfo:
             duration=file.frames / file.samplerate,
             format=file.format,
             subtype=file.subtype,
+            missing=_missing(file),
         )
 
 
@@ -72,7 +81,9 @@ def read_waveform(
         rate = file.samplerate
         length = file.frames / rate
         if offset > 0 and offset >= length:
-            raise AudioError("out-of-range", f"{name}: the segment starts at {offset:.2f} s, the recording ends at {length:.2f} s. Correct the offset.")
+            raise AudioError(
+                "out-of-range", f"{name}: the segment starts at {offset:.2f} s, the recording ends at {length:.2f} s. Correct the offset."
+            )
         wanted = duration if duration is not None else length - offset
         if wanted > LONGEST_READ:
             raise AudioError(
@@ -114,7 +125,21 @@ def write_flac(path: Path, waveform: Waveform, sampling_rate: Hertz = SAMPLING_R
         waveform: float32, shape (samples,), in [-1, 1].
     """
     with atomic_path(path) as temporary:
-        soundfile.write(temporary, waveform, sampling_rate, format="FLAC", subtype="PCM_16")
+        try:
+            soundfile.write(temporary, waveform, sampling_rate, format="FLAC", subtype="PCM_16")
+        except soundfile.SoundFileError as error:  # libsndfile's way to say that the disk is full
+            raise OSError(_sentence(error)) from error
+
+
+def _missing(file: soundfile.SoundFile) -> Seconds:
+    """libsndfile shortens such a file silently and only says so in its log: `data : 32000 (should be 15978)`."""
+    found = re.search(r"^data\s*:\s*(\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
+    if found is None:
+        return 0.0
+    promised, held = int(found[1]), int(found[2])
+    if not 0 < held < promised < STREAMED_SIZE:
+        return 0.0
+    return float(file.frames / file.samplerate * (promised - held) / held)
 
 
 def _open(source: AudioSource) -> soundfile.SoundFile:
