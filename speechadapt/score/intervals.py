@@ -99,8 +99,8 @@ def rate_interval(
     units = int(labels.max()) + 1 if len(labels) else 0
     if units < 2:
         return None
-    top = np.bincount(labels, weights=numerator, minlength=units)
-    bottom = np.bincount(labels, weights=denominator, minlength=units)
+    top = np.bincount(labels, weights=np.asarray(numerator, dtype=np.float64), minlength=units).astype(np.float64)
+    bottom = np.bincount(labels, weights=np.asarray(denominator, dtype=np.float64), minlength=units).astype(np.float64)
     ends = _student_ends(top, bottom) if units < FEWEST_FOR_BOOTSTRAP else _bootstrap_ends(top, bottom, resamples, seed)
     if ends is None:
         return None
@@ -114,7 +114,8 @@ def units_of(speakers: Sequence[str | None]) -> tuple[NDArray[np.int64], str]:
     """Number the units that are resampled.
 
     Returns:
-        int64, shape (utterances,): the number of each utterance's unit, from 0; and "speakers", or "utterances" where fewer than two speakers are known.
+        int64, shape (utterances,): the number of each utterance's unit, from 0; and "speakers", or "utterances" where
+        fewer than two speakers are known.
     """
     if len({speaker for speaker in speakers if speaker is not None}) < 2:
         return np.arange(len(speakers), dtype=np.int64), "utterances"

@@ -53,9 +53,7 @@ def matched_pairs(base_errors: Sequence[int], adapted_errors: Sequence[int]) -> 
     if error == 0:  # every utterance changed by the same amount: t is undefined, the sign test is not
         return MatchedPairs(segments=segments, mean_difference=mean, statistic=None, p_value=1.0 if mean == 0 else 2.0 * 0.5**segments)
     statistic = mean / error
-    return MatchedPairs(
-        segments=segments, mean_difference=mean, statistic=statistic, p_value=float(2 * special.stdtr(segments - 1, -abs(statistic)))
-    )
+    return MatchedPairs(segments=segments, mean_difference=mean, statistic=statistic, p_value=float(2 * special.stdtr(segments - 1, -abs(statistic))))
 
 
 def speaker_flips(base_errors: Sequence[int], adapted_errors: Sequence[int], speakers: Sequence[str | None], *, seed: int = 0) -> float | None:

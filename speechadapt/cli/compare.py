@@ -1,0 +1,62 @@
+"""`speechadapt compare`: two systems on the same test set, and the verdict."""
+
+import argparse
+import json
+from pathlib import Path
+
+from speechadapt.cli.score import add_scoring_arguments, fields_of
+
+EXAMPLE = """
+speechadapt compare data/test.jsonl base.jsonl adapted.jsonl
+speechadapt compare data/test.jsonl base.jsonl adapted.jsonl --by accent,l1 --plot wer.png
+speechadapt compare data/test.jsonl base.jsonl adapted.jsonl --json && echo "not worse"
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `compare`."""
+    parser.add_argument("references", metavar="REFS", type=Path, help="the manifest: JSON Lines with id, audio_filepath, duration, text")
+    parser.add_argument("base", metavar="BASE_HYPS", type=Path, help="hypotheses of the system as it is: JSON Lines with id and text")
+    parser.add_argument("adapted", metavar="NEW_HYPS", type=Path, help="hypotheses of the system that may replace it")
+    add_scoring_arguments(parser)
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="also draw WER by group, base against new")
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Run `compare`: 1 if the new system is significantly worse, else 0."""
+    from speechadapt.data.hypothesis import read_hypotheses
+    from speechadapt.data.manifest import Manifest
+    from speechadapt.files import write_json
+    from speechadapt.score.render import comparison_text
+    from speechadapt.score.report import score
+    from speechadapt.score.verdict import comparison_set, exit_code
+
+    manifest = Manifest.read(options.references)
+    stems = options.base.stem, options.adapted.stem
+    names = stems if stems[0] != stems[1] else (str(options.base), str(options.adapted))
+    base, adapted = (
+        score(
+            manifest,
+            read_hypotheses(path),
+            system=name,
+            normalizer=options.normalizer,
+            by=fields_of(options.by),
+            manifest_path=options.references,
+            missing_as_empty=options.missing_as_empty,
+            resamples=options.resamples,
+            seed=options.seed,
+        )
+        for name, path in zip(names, (options.base, options.adapted), strict=True)
+    )
+    entry = comparison_set(manifest.name, options.references, "test", base, adapted, resamples=options.resamples, seed=options.seed)
+    if options.out:
+        write_json(options.out, entry.to_json())
+    if options.plot:
+        from speechadapt.score.plot import plot_run
+
+        plot_run([entry], options.plot)
+    if options.json:
+        print(json.dumps(entry.to_json(), ensure_ascii=False, indent=2))
+    else:
+        print(comparison_text(entry.comparison), end="")
+    return exit_code([entry])

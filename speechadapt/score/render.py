@@ -1,0 +1,235 @@
+"""Reports and comparisons as text: tables for the terminal, Markdown for the run folder. Every figure comes from the records."""
+
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from speechadapt.score.align import picture
+from speechadapt.score.compare import Change, Comparison, GroupChange
+from speechadapt.score.intervals import Interval
+from speechadapt.score.phrases import listed, percent, percent_range, plural, points, points_range, printable
+from speechadapt.score.report import ScoreReport
+from speechadapt.score.verdict import ComparisonSet, overall_verdict
+
+MOST_GROUPS = 40
+MOST_EXAMPLES = 5
+
+
+def report_text(report: ScoreReport) -> str:
+    """One report for the terminal: the rates, what they rest on, and the groups."""
+    words = report.words
+    lines = [
+        f"{printable(report.system)} on {printable(report.manifest)}: {plural(len(report.utterances), 'utterance')}, "
+        f"{_people(report.speakers)}, {plural(words.reference_length, 'reference word')}",
+        f"normalizer {report.normalizer}, version {report.normalizer_version}",
+        "",
+    ]
+    row = [percent(report.wer), percent_range(report.interval), percent(report.cer)]
+    counts = [words.hits, words.substitutions, words.deletions, words.insertions]
+    lines.append(tabulate([[*row, *counts]], headers=["WER", "95 % interval", "CER", "hits", "subst.", "del.", "ins."], disable_numparse=True))
+    groups = report.groups
+    rows = [
+        [
+            field,
+            printable(value),
+            group.utterances,
+            group.speakers,
+            group.words.reference_length,
+            percent(group.words.wer),
+            percent(group.characters.wer),
+        ]
+        for field, found in groups.items()
+        for value, group in list(found.items())[:MOST_GROUPS]
+    ]
+    if rows:
+        table = tabulate(rows, headers=["group", "", "utterances", "speakers", "words", "WER", "CER"], disable_numparse=True)
+        lines += ["", table]
+    lines += [f"({len(found) - MOST_GROUPS} more values of {field})" for field, found in groups.items() if len(found) > MOST_GROUPS]
+    notes = report_notes(report)
+    return "\n".join([*lines, *(["", *notes] if notes else [])]) + "\n"
+
+
+def report_notes(report: ScoreReport) -> list[str]:
+    """What a reader must know beside the rates: dropped, missing and extra ids, hints of invented text, speed, a weak interval."""
+    notes = []
+    if report.empty_references:
+        text = f"Not counted, no word in the reference: {_ids(report.empty_references)}"
+        notes.append(f"{text}; the system said {plural(report.words_on_empty, 'word')} there." if report.words_on_empty else f"{text}.")
+    if report.missing:
+        notes.append(f"No hypothesis, counted as empty: {_ids(report.missing)}.")
+    if report.extra:
+        notes.append(f"Hypotheses of no utterance, ignored: {_ids(report.extra)}.")
+    if report.runaways:
+        notes.append(f"Perhaps a loop or invented text (twice the words said, or more): {_ids(report.runaways)}.")
+    if report.real_time_factor is not None:
+        notes.append(f"Decoding took {report.real_time_factor:.3f} s per second of audio.")
+    if report.interval is not None and report.interval.note:
+        notes.append(report.interval.note)
+    return notes
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """One comparison for the terminal: the verdict first, then the figures, the groups and the caveats."""
+    head = ["", "WER", "95 % interval", "CER", "errors", "words"]
+    rows = [_rates_row(comparison, "base"), _rates_row(comparison, "adapted")]
+    lines = [comparison.sentence, "", tabulate(rows, headers=head, disable_numparse=True), "", _tests_line(comparison)]
+    groups = _group_rows(comparison.groups[:MOST_GROUPS])
+    if groups:
+        lines += ["", tabulate(groups, headers=GROUP_HEAD, disable_numparse=True)]
+    if len(comparison.groups) > MOST_GROUPS:
+        lines.append(f"({len(comparison.groups) - MOST_GROUPS} more groups: see them with --json)")
+    lines += ["", f"{plural(len(comparison.improvements), 'utterance')} got better, {len(comparison.regressions)} got worse."]
+    return "\n".join([*lines, *map(printable, _remarks(comparison))]) + "\n"
+
+
+def run_text(sets: Sequence[ComparisonSet]) -> str:
+    """The verdict of a whole run for the terminal: sentences, and one row per set."""
+    table = tabulate(_set_rows(sets), headers=SET_HEAD, disable_numparse=True)
+    remarks = [f"{entry.name}: {remark}" for entry in sets for remark in _remarks(entry.comparison)]
+    return "\n".join([*map(printable, overall_verdict(sets)), "", table, *([""] if remarks else []), *map(printable, remarks)]) + "\n"
+
+
+def run_markdown(sets: Sequence[ComparisonSet], *, title: str, plot: str | None = None, notes: Sequence[str] = ()) -> str:
+    """The run folder's `summary.md`: the verdict first, then tables, examples with their alignments, and caveats.
+
+    Args:
+        sets: the comparisons of the run.
+        title: its heading.
+        plot: file name of the plot beside it, if there is one.
+        notes: further lines for the end, such as what was trained and on what.
+    """
+    parts = [f"# {_cell(title)}", "\n".join(f"- {_cell(sentence)}" for sentence in overall_verdict(sets))]
+    parts.append(_markdown_table(_set_rows(sets), SET_HEAD))
+    if plot:
+        parts.append(f"![WER by group, base against adapted]({plot})")
+    for entry in sets:
+        parts += _set_section(entry)
+    if notes:
+        parts += ["## How it was made", "\n".join(f"- {_cell(note)}" for note in notes)]
+    return "\n\n".join(parts) + "\n"
+
+
+SET_HEAD = [
+    "set",
+    "role",
+    "utterances",
+    "speakers",
+    "base WER",
+    "adapted WER",
+    "change (points)",
+    "95 % interval",
+    "relative",
+    "verdict",
+    "short window",
+]
+GROUP_HEAD = ["group", "", "speakers", "words", "base", "adapted", "change (points)", "95 % interval", "verdict"]
+
+
+def _set_rows(sets: Sequence[ComparisonSet]) -> list[list[str]]:
+    rows = []
+    for entry in sets:
+        found = entry.comparison
+        short = f"{percent(entry.short_window.wer)}, {entry.short_window.verdict}" if entry.short_window else "-"
+        size = [printable(entry.name), entry.role, str(found.utterances), str(found.speakers) if found.speakers else "unknown"]
+        change = [points(found.delta), points_range(found.interval), _relative(found)]
+        rows.append([*size, percent(found.base.wer), percent(found.adapted.wer), *change, found.verdict, short])
+    return rows
+
+
+def _rates_row(comparison: Comparison, side: str) -> list[str]:
+    rates = comparison.base if side == "base" else comparison.adapted
+    system = comparison.base_system if side == "base" else comparison.adapted_system
+    return [
+        f"{side}: {printable(system)}",
+        percent(rates.wer),
+        percent_range(rates.interval),
+        percent(rates.cer),
+        str(rates.errors),
+        str(rates.words),
+    ]
+
+
+def _group_rows(groups: Sequence[GroupChange]) -> list[list[str]]:
+    return [
+        [
+            group.field,
+            printable(group.value),
+            str(group.speakers),
+            str(group.words),
+            percent(group.base),
+            percent(group.adapted),
+            points(group.delta),
+            points_range(group.interval),
+            f"{group.verdict} (WER rose)" if group.worse and group.verdict != "worse" else group.verdict,
+        ]
+        for group in groups
+    ]
+
+
+def _tests_line(comparison: Comparison) -> str:
+    pieces = [f"relative change {_relative(comparison)} (95 % interval {points_range(comparison.relative_interval)} %)"]
+    pieces += [f"matched-pairs test over utterances p {_probability(comparison.p_value)}"]
+    if _unit(comparison.interval) == "speakers":
+        pieces += [f"permutation test over speakers p {_probability(comparison.p_value_speakers)}"]
+    return "; ".join(pieces)
+
+
+def _remarks(comparison: Comparison) -> list[str]:
+    """For whom it got worse, and the caveats."""
+    worse = [f"{group.field} {group.value} ({points(group.delta)} points, {group.verdict})" for group in comparison.worse_groups]
+    more = f" and {len(worse) - MOST_EXAMPLES} more groups" if len(worse) > MOST_EXAMPLES else ""
+    return [*([f"WER rose for {', '.join(worse[:MOST_EXAMPLES])}{more}."] if worse else []), *comparison.caveats]
+
+
+def _set_section(entry: ComparisonSet) -> list[str]:
+    found = entry.comparison
+    parts = [f"## {_cell(entry.name)} ({entry.role})", _cell(found.sentence), _cell(_tests_line(found)) + "."]
+    rows = [_rates_row(found, "base"), _rates_row(found, "adapted")]
+    parts.append(_markdown_table(rows, ["", "WER", "95 % interval", "CER", "errors", "words"]))
+    if found.groups:
+        parts.append(_markdown_table(_group_rows(found.groups), GROUP_HEAD))
+    if remarks := _remarks(found):
+        parts.append("\n".join(f"- {_cell(remark)}" for remark in remarks))
+    for heading, changes in (("Most improved", found.improvements), ("Got worse", found.regressions)):
+        if changes:
+            shown = changes[:MOST_EXAMPLES]
+            parts += [f"### {heading} ({len(shown)} of {len(changes)})", *map(_example, shown)]
+    return parts
+
+
+def _example(change: Change) -> str:
+    before = picture(printable(change.reference), printable(change.base))
+    after = picture(printable(change.reference), printable(change.adapted))
+    head = f"`{_cell(change.id)}`: {plural(change.base_errors, 'error')} -> {change.adapted_errors}"
+    return f"{head}\n\n~~~text\nbase\n{before}\n\nadapted\n{after}\n~~~"
+
+
+def _markdown_table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:
+    return tabulate([[_cell(value) for value in row] for row in rows], headers=list(head), tablefmt="github", disable_numparse=True)
+
+
+def _cell(text: str) -> str:
+    """Text of strangers inside Markdown: no line may end, no table column or tag may open."""
+    return printable(text).replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
+
+
+def _ids(ids: tuple[str, ...]) -> str:
+    return f"{len(ids)} ({printable(listed(ids))})"
+
+
+def _people(speakers: int) -> str:
+    return plural(speakers, "speaker") if speakers else "speakers unknown"
+
+
+def _relative(comparison: Comparison) -> str:
+    return "-" if comparison.relative is None else f"{points(comparison.relative)} %"
+
+
+def _probability(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return "< 0.0001" if value < 0.0001 else f"= {value:.4f}"
+
+
+def _unit(interval: Interval | None) -> str:
+    return interval.unit if interval else ""
