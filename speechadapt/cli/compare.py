@@ -52,9 +52,9 @@ def execute(options: argparse.Namespace) -> int:
     if options.out:
         write_json(options.out, entry.to_json())
     if options.plot:
-        from speechadapt.score.plot import plot_run
+        from speechadapt.score.plot import plot_sets
 
-        plot_run([entry], options.plot)
+        plot_sets([entry], options.plot)
     if options.json:
         print(json.dumps(entry.to_json(), ensure_ascii=False, indent=2))
     else:

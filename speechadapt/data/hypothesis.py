@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def read_hypotheses(path: Path) -> list[Hypothesis]:
     """Read JSON Lines with `id` and `text` (or NeMo's `pred_text`).
 
     Raises:
-        ManifestError: the file is missing, a line is not an object with an id and a text, or an id stands twice.
+        ManifestError: the file is missing, a line is not an object with an id and a text, a number is none, or an id stands twice.
     """
     path = Path(path)
     if not path.is_file():
@@ -62,5 +63,9 @@ def read_hypotheses(path: Path) -> list[Hypothesis]:
             raise ManifestError(f'hypothesis "{row["id"]}" ({place}): text is {text!r}, must be text in quotes (it may be empty). Correct the line.')
         if row["id"] in found:
             raise ManifestError(f'hypothesis "{row["id"]}" ({place}): this id stands twice. Keep one of the lines.')
+        for field in ("seconds", "avg_logprob"):
+            value = row.get(field)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)):
+                raise ManifestError(f'hypothesis "{row["id"]}" ({place}): {field} is {value!r}, must be a finite number or absent. Correct the line.')
         found[row["id"]] = Hypothesis(id=row["id"], text=text, seconds=row.get("seconds"), avg_logprob=row.get("avg_logprob"))
     return list(found.values())

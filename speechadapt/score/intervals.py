@@ -79,25 +79,25 @@ def rate_interval(
     Args:
         numerator, denominator: one number per utterance, shape (utterances,).
         speakers: one name per utterance. None makes the utterance a unit of its own; with fewer than two names all of them are.
-        resamples: draws, 1 or more.
+        resamples: draws; 0 makes no interval.
         seed: of the draws; the same seed draws the same speakers.
 
     Returns:
-        None if there are fewer than two units, or where the denominator is 0 in more than one draw of twenty.
+        None if there are fewer than two units, no draws, or where the denominator is 0 in more than one draw of twenty.
 
     Raises:
-        ScoreError: the lengths differ, or `resamples` is below 1.
+        ScoreError: the lengths differ, or `resamples` is below 0.
     """
     if not len(numerator) == len(denominator) == len(speakers):
         raise ScoreError(
             f"{len(numerator)} numerators, {len(denominator)} denominators and {len(speakers)} speakers; "
             "an interval needs one of each for every utterance. Pass lists of equal length."
         )
-    if resamples < 1:
-        raise ScoreError(f"resamples is {resamples}, must be 1 or more. Leave it at {RESAMPLES}.")
+    if resamples < 0:
+        raise ScoreError(f"resamples is {resamples}, must be 0 (no interval) or more. Leave it at {RESAMPLES}.")
     labels, unit = units_of(speakers)
     units = int(labels.max()) + 1 if len(labels) else 0
-    if units < 2:
+    if units < 2 or resamples == 0:
         return None
     top = np.bincount(labels, weights=np.asarray(numerator, dtype=np.float64), minlength=units).astype(np.float64)
     bottom = np.bincount(labels, weights=np.asarray(denominator, dtype=np.float64), minlength=units).astype(np.float64)

@@ -1,6 +1,7 @@
 """A picture of a run: WER by group, base against adapted, with 95 % intervals, as PNG. The only file that draws."""
 
 import dataclasses
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,7 +32,7 @@ class Row:
     adapted_interval: Interval | None
 
 
-def plot_run(sets: Sequence[ComparisonSet], path: Path | str, *, field: str | None = None) -> None:
+def plot_sets(sets: Sequence[ComparisonSet], path: Path | str, *, field: str | None = None) -> None:
     """Draw one panel per set: the whole set on top, then its groups.
 
     Args:
@@ -43,7 +44,7 @@ def plot_run(sets: Sequence[ComparisonSet], path: Path | str, *, field: str | No
 
 
 def plot_comparisons(panels: Sequence[tuple[str, Comparison]], path: Path | str, *, field: str | None = None) -> None:
-    """Draw one panel per titled comparison; the arguments are those of `plot_run`."""
+    """Draw one panel per titled comparison; the arguments are those of `plot_sets`."""
     rows = [_rows(comparison, field) for _, comparison in panels]
     heights = [len(found) + 1.5 for found in rows]
     figure = Figure(figsize=(8, 0.9 + 0.34 * sum(heights) + 0.35 * len(panels)), dpi=120, layout="constrained")
@@ -56,7 +57,8 @@ def plot_comparisons(panels: Sequence[tuple[str, Comparison]], path: Path | str,
     last.set_xlabel("word error rate (%), with 95 % interval")
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=2, frameon=False)
-    with atomic_path(Path(path)) as temporary:
+    with atomic_path(Path(path)) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # an accent named in a script without a font: boxes
         figure.savefig(temporary, format="png", metadata={"Software": None})  # same figures, same bytes
 
 
@@ -68,7 +70,7 @@ def _rows(comparison: Comparison, field: str | None) -> list[Row]:
     groups.sort(key=lambda group: -group.base)
     rows = [
         Row(
-            label=f"{chosen}: {_short(group.value)}",
+            label=f"{chosen}: {_short(printable(group.value))}",
             base=group.base,
             adapted=group.adapted,
             base_interval=group.base_interval,
@@ -103,9 +105,9 @@ def _panel(axes: Axes, title: str, rows: Sequence[Row]) -> None:
             capsize=2.5,
             linewidth=1.2,
         )
-    axes.set_yticks(range(len(rows)), [row.label for row in rows])
+    axes.set_yticks(range(len(rows)), [row.label for row in rows], parse_math=False)  # a name may hold dollar signs
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_title(title, loc="left", fontsize=10)
+    axes.set_title(title, loc="left", fontsize=10, parse_math=False)
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     for edge in ("top", "right", "left"):

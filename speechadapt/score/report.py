@@ -242,7 +242,7 @@ def score(
         decode: the decoder's settings, kept with the report.
         manifest_path: where the manifest was read from, kept with the report.
         missing_as_empty: count utterances without a hypothesis as empty ones instead of refusing.
-        resamples, seed: of the bootstrap over speakers.
+        resamples, seed: of the bootstrap over speakers; 0 resamples make no interval, for scores that only guide training.
 
     Raises:
         ScoreError: an utterance has no hypothesis, a hypothesis id stands twice, or a field of `by` does not exist.
