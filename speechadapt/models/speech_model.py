@@ -70,6 +70,7 @@ class SpeechModel(abc.ABC):
         sampling_rate: of the waveforms it takes, in Hz.
         longest: seconds it can hear at once.
         adapted: whether an adapter is inside, which allows the short window.
+        language: code of the language it writes, such as `en`; None where it detects one per clip.
     """
 
     base: BaseModel
@@ -78,6 +79,7 @@ class SpeechModel(abc.ABC):
     sampling_rate: Hertz
     longest: Seconds
     adapted: bool
+    language: str | None
 
     @property
     def device(self) -> torch.device:
