@@ -51,7 +51,7 @@ def execute(options: argparse.Namespace) -> int:
     script = load_script(Path(options.corpus), "data_prep") if options.corpus.endswith(".py") else load_bundled("data_prep", options.corpus)
     arguments: list[Any] = [options.source, options.out, _prepare_options(options)]
     if hasattr(script, "Settings"):
-        arguments.append(read_settings(script.Settings, options.settings, options.corpus))
+        arguments.append(read_settings(script.Settings, options.settings))
     elif options.settings:
         raise MisuseError(f'--set "{options.settings[0]}": {options.corpus} has no settings. Leave it out.')
     report: PrepReport = script.prepare(*arguments)

@@ -1,0 +1,30 @@
+"""Preparation: what every script in data_prep/ shares, from the rows of a corpus to 16 kHz audio, manifests and a report.
+
+A script reads its corpus' lists into `CorpusRow`s, counts what it had to drop or repair in an `Intake`, and hands both to `finish_corpus`.
+"""
+
+from speechadapt.preparation.corpus import Corpus, CorpusRow, PrepareOptions, Recipe
+from speechadapt.preparation.finish import finish_corpus
+from speechadapt.preparation.intake import Drop, Intake
+from speechadapt.preparation.labels import accent_slug, gender_of, read_accent_map, speaker_key
+from speechadapt.preparation.locate import find_file, locate_audio
+from speechadapt.preparation.options import read_settings
+from speechadapt.preparation.report import PrepReport
+
+__all__ = [
+    "Corpus",
+    "CorpusRow",
+    "Drop",
+    "Intake",
+    "PrepReport",
+    "PrepareOptions",
+    "Recipe",
+    "accent_slug",
+    "find_file",
+    "finish_corpus",
+    "gender_of",
+    "locate_audio",
+    "read_accent_map",
+    "read_settings",
+    "speaker_key",
+]

@@ -1,0 +1,50 @@
+"""Where the files that a corpus names lie; never outside its folder."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+from speechadapt.errors import AudioError
+
+
+def find_file(folder: Path, names: Sequence[str]) -> Path | None:
+    """The first of `names` that lies in `folder`."""
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def locate_audio(given: str, roots: Sequence[Path]) -> Path:
+    """Where a recording named by a corpus lies: under one of `roots`, never outside them. The case of the name does not matter.
+
+    Args:
+        given: the path as the corpus writes it, `/` or `\\` between folders;
+        roots: tried in order; an absolute path must lie under the first.
+
+    Raises:
+        AudioError: reason `outside-corpus` (the path leaves every root) or `missing`.
+    """
+    path = Path(given.replace("\\", "/"))
+    inside = False
+    for root in roots[:1] if path.is_absolute() else roots:
+        base = root.resolve()
+        found = _actual_name(base / path).resolve()
+        if found.is_relative_to(base):
+            inside = True
+            if found.is_file():
+                return found
+    looked = ", ".join(str(root) for root in roots)
+    if not inside:
+        raise AudioError(
+            "outside-corpus", f'"{given}" leaves the folder of the corpus ({looked}). Name the folder with --set audio_root=FOLDER if you trust it.'
+        )
+    raise AudioError("missing", f'no file "{given}" under {looked}. Correct the path or the list.')
+
+
+def _actual_name(path: Path) -> Path:
+    if path.exists() or not path.parent.is_dir():
+        return path
+    return path.parent / _names_in(path.parent).get(path.name.casefold(), path.name)
+
+
+@functools.lru_cache(maxsize=64)
+def _names_in(folder: Path) -> dict[str, str]:
+    return {child.name.casefold(): child.name for child in folder.iterdir()}
