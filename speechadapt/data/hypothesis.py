@@ -48,7 +48,11 @@ def read_hypotheses(path: Path) -> list[Hypothesis]:
     if not path.is_file():
         raise ManifestError(f"{path}: no such file. Check the path of the hypotheses.")
     found: dict[str, Hypothesis] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # not splitlines: text may hold U+2028, which JSON does not escape
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"{path}: not UTF-8 text (byte {error.start}). Save the hypotheses as UTF-8.") from error
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         place = f"{path}, line {number}"
