@@ -17,7 +17,7 @@ $(VENV)/.installed: pyproject.toml
 	touch $@
 
 quickstart: install ## adapt real Whisper tiny.en to one simulated accent and print the verdict (under 15 minutes on two cores)
-	$(BIN)/speechadapt run quickstart --out runs/quickstart
+	$(BIN)/speechadapt run quickstart --out runs/quickstart --resume
 
 test: install ## the default test suite
 	$(BIN)/python -m pytest
@@ -37,6 +37,9 @@ types: install ## mypy, strict
 	$(BIN)/mypy
 
 check: lint types test ## all three
+
+docs: install ## write docs/cli.md from the commands' help
+	$(BIN)/python docs/make_cli.py
 
 clean: ## remove what was built, keep runs and data
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

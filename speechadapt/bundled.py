@@ -21,8 +21,12 @@ def bundled_names(kind: str) -> list[str]:
     return sorted(path.stem for path in bundled_folder(kind).glob("*.py") if not path.stem.startswith("_"))
 
 
-def load_script(path: Path, kind: str) -> ModuleType:
+def load_script(path: Path, kind: str, *, fresh: bool = False) -> ModuleType:
     """Import one script from its path, once.
+
+    Args:
+        path: the script. kind: `recipes` or `data_prep`.
+        fresh: run it again even if it was imported before, for recipes, whose settings are replaced in place.
 
     Raises:
         MisuseError: there is no such file.
@@ -32,7 +36,7 @@ def load_script(path: Path, kind: str) -> ModuleType:
         raise MisuseError(f"{path}: no such file. See the shipped ones with: speechadapt ls {'corpora' if kind == 'data_prep' else kind}")
     name = f"speechadapt_{kind}_{path.stem}"
     loaded = sys.modules.get(name)
-    if loaded is not None and loaded.__file__ == str(path):
+    if not fresh and loaded is not None and loaded.__file__ == str(path):
         return loaded
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:

@@ -69,7 +69,7 @@ def _corpora(options: argparse.Namespace) -> Rows:
 def _models(options: argparse.Namespace) -> Rows:
     from speechadapt.models.sources import installed_models
 
-    return installed_models()
+    return [{"name": row["name"], "summary": f"{row['family']}, from the {row['source']}", **row} for row in installed_models()]
 
 
 def _normalizers(options: argparse.Namespace) -> Rows:
@@ -85,7 +85,7 @@ def _adapters(options: argparse.Namespace) -> Rows:
     rows = []
     for file in sorted(options.runs.rglob(ADAPTER_FILE)):
         about = read_json(file)
-        rows.append({"name": str(file.parent), "summary": f"for {about.get('base')}", **about})
+        rows.append({"name": str(file.parent), "summary": f"for {about.get('base_id')}", **about})
     return rows
 
 

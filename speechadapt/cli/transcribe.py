@@ -1,0 +1,130 @@
+"""`speechadapt transcribe`: recordings, or a manifest, to text."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from speechadapt.errors import AudioError, MisuseError
+
+if TYPE_CHECKING:
+    from speechadapt.transcriber import Transcript
+
+EXAMPLE = """
+speechadapt transcribe talk.wav --base openai/whisper-tiny.en
+speechadapt transcribe a.flac b.mp3 --adapter runs/quickstart/adapter --out both.jsonl
+speechadapt transcribe talk.wav --adapter runs/quickstart/adapter --out talk.srt
+speechadapt transcribe --manifest data/test.jsonl --adapter runs/quickstart/adapter --window short --out adapted.jsonl
+"""
+
+SUFFIXES = (".txt", ".jsonl", ".srt", ".vtt")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Define what may follow `speechadapt transcribe`."""
+    parser.add_argument("audio", metavar="AUDIO", nargs="*", type=Path, help="recordings of any length: WAV, FLAC, MP3, OGG")
+    parser.add_argument("--manifest", type=Path, metavar="M", help="transcribe the utterances of a manifest instead")
+    parser.add_argument("--base", metavar="B", help="a Hub id or a folder (default: the base the adapter was trained for)")
+    parser.add_argument("--revision", metavar="SHA", help="of the base on the Hub")
+    parser.add_argument("--adapter", type=Path, metavar="DIR", help="an adapter folder, such as RUN/adapter")
+    parser.add_argument("--language", metavar="TAG", help="of the speech, such as en (multilingual bases; default: detected)")
+    parser.add_argument("--window", choices=("full", "short"), default="full", help="what the encoder sees; short is faster and needs an adapter")
+    parser.add_argument("--beam", type=int, default=1, metavar="N", help="1 is greedy (default: %(default)s)")
+    parser.add_argument("--device", metavar="D", help="cpu, cuda or cuda:1 (default: the best there is)")
+    parser.add_argument("--out", type=Path, metavar="F", help="write to a file: .txt, .jsonl (hypotheses), .srt or .vtt (one recording)")
+    parser.add_argument("--json", action="store_true", help="print a list of objects instead of text")
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Transcribe; 1 if a recording could not be read (the others are still transcribed)."""
+    _check(options)
+    return _manifest(options) if options.manifest else _recordings(options)
+
+
+def _check(options: argparse.Namespace) -> None:
+    if bool(options.audio) == bool(options.manifest):
+        raise MisuseError("give recordings, or --manifest M, and not both.")
+    if not options.base and not options.adapter:
+        raise MisuseError("no model: give --base B (such as openai/whisper-tiny.en), or --adapter DIR, which names its base.")
+    if options.beam < 1:
+        raise MisuseError(f"--beam {options.beam}: must be 1 or more. 1 is greedy.")
+    if options.window == "short" and not options.adapter:
+        raise MisuseError("--window short: a base without an adapter loops in the short window. Give --adapter, or use --window full.")
+    suffix = options.out.suffix if options.out else ".txt"
+    if suffix not in SUFFIXES:
+        raise MisuseError(f'--out {options.out}: ends in "{suffix}", must end in one of {", ".join(SUFFIXES)}. Change the name.')
+    if suffix in (".srt", ".vtt") and (options.manifest or len(options.audio) != 1):
+        raise MisuseError(f"--out {options.out}: subtitles are for one recording. Give one, or write .jsonl.")
+
+
+def _manifest(options: argparse.Namespace) -> int:
+    from speechadapt.data.manifest import Manifest
+    from speechadapt.evaluation import transcribe_manifest
+    from speechadapt.models.load import load_model
+    from speechadapt.models.speech_model import DecodeSettings
+
+    manifest = Manifest.read(options.manifest)
+    model = load_model(_base(options), revision=options.revision, adapter=options.adapter, language=options.language, device=options.device)
+    hypotheses = transcribe_manifest(model, manifest, settings=DecodeSettings(window=options.window, beam=options.beam))
+    _write(options, [one.to_json() for one in hypotheses])
+    return 0
+
+
+def _recordings(options: argparse.Namespace) -> int:
+    from speechadapt.models.speech_model import DecodeSettings
+    from speechadapt.transcriber import Transcriber
+
+    transcriber = Transcriber(
+        _base(options),
+        adapter=options.adapter,
+        revision=options.revision,
+        language=options.language,
+        device=options.device,
+        settings=DecodeSettings(window=options.window, beam=options.beam),
+    )
+    rows, failed = [], 0
+    for path in options.audio:
+        try:
+            rows.append(_row(path, transcriber.transcribe(path)))
+        except AudioError as error:
+            failed += 1
+            print(f"speechadapt transcribe: {error}", file=sys.stderr)
+    if rows or options.json:
+        _write(options, rows)
+    return 1 if failed else 0
+
+
+def _row(path: Path, transcript: "Transcript") -> dict[str, Any]:
+    segments = [{"start": s.start, "end": s.end, "text": s.text, "avg_logprob": s.avg_logprob} for s in transcript.segments]
+    return {"id": str(path), "text": transcript.text, "segments": segments}
+
+
+def _base(options: argparse.Namespace) -> str:
+    from speechadapt.files import read_json
+    from speechadapt.runs import ADAPTER_FILE
+
+    return str(options.base or read_json(options.adapter / ADAPTER_FILE)["base_id"])
+
+
+def _write(options: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
+    from speechadapt.files import write_text
+
+    if options.out:
+        write_text(options.out, _as_text(rows, options.out.suffix))
+        print(f"{len(rows)} transcripts: {options.out}", file=sys.stderr)
+    if options.json:
+        print(json.dumps(rows, ensure_ascii=False, indent=2))
+    elif not options.out:
+        print(_as_text(rows, ".txt"), end="")
+
+
+def _as_text(rows: list[dict[str, Any]], suffix: str) -> str:
+    from speechadapt.subtitles import to_srt, to_vtt
+
+    if suffix == ".jsonl":
+        return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    if suffix == ".txt":
+        return f"{rows[0]['text']}\n" if len(rows) == 1 else "".join(f"{row['id']}\t{row['text']}\n" for row in rows)
+    lines = [(segment["start"], segment["end"], segment["text"]) for row in rows for segment in row["segments"]]
+    return to_srt(lines) if suffix == ".srt" else to_vtt(lines)

@@ -1,0 +1,368 @@
+"""Experiment: the steps from a prepared corpus to a verdict; recipes put them in order, `adapt_and_prove` is that order without a recipe file."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from speechadapt.adapt.adapter import AdapterRef, load_adapter, read_adapter
+from speechadapt.adapt.spec import AdapterSpec, TrainSettings
+from speechadapt.adapt.train import plan_steps, train_adapter
+from speechadapt.bundled import load_bundled
+from speechadapt.data.hypothesis import Hypothesis, read_hypotheses, write_hypotheses
+from speechadapt.data.manifest import Manifest
+from speechadapt.data.splits import LeakReport, drop_leaks
+from speechadapt.data.utterance import Utterance
+from speechadapt.errors import ManifestError, MisuseError, TrainingError
+from speechadapt.evaluation import transcribe_manifest
+from speechadapt.files import read_json, write_json, write_text
+from speechadapt.models.load import load_model
+from speechadapt.models.speech_model import DecodeSettings, SpeechModel
+from speechadapt.preparation import PrepareOptions
+from speechadapt.provenance import package_version
+from speechadapt.runs import Run
+from speechadapt.score.phrases import percent, percent_range
+from speechadapt.score.plot import plot_run
+from speechadapt.score.render import run_markdown
+from speechadapt.score.report import DEFAULT_GROUPS, ScoreReport, score
+from speechadapt.score.verdict import ComparisonSet, comparison_set, write_comparison
+from speechadapt.settings import to_json
+from speechadapt.transcriber import Transcriber
+from speechadapt.units import clock
+
+Verdict = tuple[ComparisonSet, ...]
+"""One comparison per test and guard set, as `RUN/comparison.json` keeps them."""
+
+FULL = DecodeSettings(window="full")
+SHORT = DecodeSettings(window="short")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredSet:
+    """A manifest both systems are scored on: its name in the run, its path, and its role, `test` or `guard`."""
+
+    name: str
+    path: Path
+    role: str
+    manifest: Manifest
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Sets:
+    """What a run trains on, chooses checkpoints by, and is judged by; nothing is shared between the first two and the third."""
+
+    train: Manifest
+    dev: Manifest
+    scored: tuple[ScoredSet, ...]
+
+
+def read_sets(run: Run, data: Path, *, tests: Sequence[Path] = (), guards: Sequence[Path] = (), strict: bool = False) -> Sets:
+    """Read a prepared corpus and drop from training and dev what shares a speaker, recording or sentence with a test or guard set.
+
+    Args:
+        data: a folder with train.jsonl and dev.jsonl.
+        tests: test manifests; none takes `data`'s own test.jsonl.
+        guards: manifests of speech that the base serves and must go on serving.
+        strict: refuse such rows instead of dropping them.
+
+    Raises:
+        ManifestError: a manifest is missing, or `strict` and rows are shared.
+        TrainingError: no row is left to train on or to choose checkpoints by.
+    """
+    tests = check_data(data, tests)
+    scored = _name_sets([(path, "test") for path in tests] + [(path, "guard") for path in guards])
+    kept: dict[str, Manifest] = {}
+    reports: dict[str, LeakReport] = {}
+    for split in ("train", "dev"):
+        kept[split], reports[split] = drop_leaks(Manifest.read(data / f"{split}.jsonl"), [one.manifest for one in scored])
+    write_json(run.leaks, {split: report.to_json() for split, report in reports.items()})
+    for split, report in reports.items():
+        if strict and report.total:
+            raise ManifestError(f"{split}: {report.total} of {report.rows} rows share something with {', '.join(report.against)}; see {run.leaks}. "
+                                "Prepare the corpus again with disjoint splits, or leave --strict out to drop them.")  # fmt: skip
+        run.say(f"{split}: {report}")
+        if not report.kept:
+            raise TrainingError(f"{split}: none of its {report.rows} rows is left, all share something with {', '.join(report.against)}; see "
+                                f"{run.leaks}. Give test and guard sets of other speakers and other sentences.")  # fmt: skip
+    for one in scored:
+        run.say(f"{one.role} {one.name}: {len(one.manifest)} utterances, {len(one.manifest.speakers)} speakers, {clock(one.manifest.hours * 3600)}")
+    return Sets(train=kept["train"], dev=kept["dev"], scored=scored)
+
+
+def check_data(data: Path, tests: Sequence[Path]) -> list[Path]:
+    """Say early what is missing; return the test manifests.
+
+    Raises:
+        ManifestError: no train, dev or test manifest.
+    """
+    if not data.is_dir():
+        raise ManifestError(f"{data}: no such folder. Make it with: speechadapt prepare CORPUS SOURCE {data}   (corpora: speechadapt ls corpora)")
+    for split in ("train", "dev"):
+        if not (data / f"{split}.jsonl").is_file():
+            raise ManifestError(
+                f"{data}: no {split}.jsonl in it, and an adapter needs train and dev. Prepare the corpus with splits: "
+                f"speechadapt prepare CORPUS SOURCE {data} --splits speaker"
+            )
+    if not tests and not (data / "test.jsonl").is_file():
+        raise ManifestError(f"{data}: no test.jsonl in it and no test manifest given, so nothing could be proved. Give one with --test.")
+    return list(tests) or [data / "test.jsonl"]
+
+
+def language_of(manifest: Manifest) -> str | None:
+    """The language its rows name, if they all name the same one."""
+    named = {u.language for u in manifest}
+    return named.pop() if len(named) == 1 else None
+
+
+def _name_sets(paths: Sequence[tuple[Path, str]]) -> tuple[ScoredSet, ...]:
+    """Name each set by its stem; where stems repeat by folder and stem; where those repeat too by more folders."""
+    resolved = [path.resolve().with_suffix("") for path, _ in paths]
+    for one in resolved:
+        if resolved.count(one) > 1:
+            raise MisuseError(f"{one}.jsonl: given twice as a test or guard set. Give every manifest once.")
+
+    def name(one: Path) -> str:
+        for depth in range(1, len(one.parts)):
+            if [other.parts[-depth:] for other in resolved].count(one.parts[-depth:]) == 1:
+                return "/".join(one.parts[-depth:])
+        return str(one)
+
+    sets = []
+    for (path, role), one in zip(paths, resolved, strict=True):
+        manifest = Manifest.read(path)
+        sets.append(ScoredSet(name=name(one), path=path, role=role, manifest=Manifest(manifest, folder=manifest.folder, name=name(one))))
+    return tuple(sets)
+
+
+def make_synthetic(run: Run, accent: str, *, sizes: Mapping[str, tuple[int, int]], strength: float = 1.0, seed: int = 0) -> Path:
+    """Prepare synthetic English in the run folder: `RUN/data/ACCENT`. What an earlier start finished is kept.
+
+    Args:
+        accent: `standard`, or one of the accents that `speechadapt prepare synthetic_english --help` lists.
+        sizes: speakers, and utterances of each, by split.
+        strength: of the accent, 0 to 1.
+
+    Returns:
+        The prepared folder.
+
+    Raises:
+        MissingExtraError: hibari-tts is not installed.
+    """
+    out = run.folder / "data" / accent
+    if (out / "prep_report.json").is_file():  # written last
+        run.say(f"synthetic {accent}: kept from the earlier start")
+        return out
+    run.say(f"synthetic {accent}: speaking {sum(speakers * each for speakers, each in sizes.values())} sentences")
+    load_bundled("data_prep", "synthetic_english").prepare(
+        f"{accent}:{strength}", out, PrepareOptions(seed=seed), sizes=sizes
+    )
+    return out
+
+
+def standard_guard(run: Run, *, speakers: int = 10, utterances: int = 8) -> tuple[Path, ...]:
+    """Synthetic standard English, as a guard where the user has none; nothing, and a line that says so, without the voice."""
+    if package_version("hibari-tts") is None:
+        run.say("no guard set: none was given, and the synthetic voice is not installed (pip install 'speechadapt[synthetic]')")
+        return ()
+    run.say("no guard set was given: synthetic standard English stands in. Speech of people that the base serves well is a better guard.")
+    return (make_synthetic(run, "standard", sizes={"test": (speakers, utterances)}) / "test.jsonl",)
+
+
+def score_sets(
+    run: Run,
+    model: SpeechModel,
+    sets: Sets,
+    *,
+    system: str,
+    decode: DecodeSettings = FULL,
+    normalizer: str = "english",
+    by: Sequence[str] = DEFAULT_GROUPS,
+) -> dict[str, ScoreReport]:
+    """Decode and score every test and guard set; hypotheses and reports go into the run folder.
+
+    A resumed run reuses the hypotheses that the same weights gave with the same settings on the same manifest.
+
+    Args:
+        system: the name in the run: `base`, `adapted` or `adapted-short`.
+        decode: an unadapted model is always decoded in its full window.
+
+    Returns:
+        A report by the set's name.
+    """
+    reports = {}
+    for one in sets.scored:
+        hypotheses = _hypotheses(run, model, one, system, decode)
+        report = score(one.manifest, hypotheses, system=system, normalizer=normalizer, by=by, decode=decode.to_json(), manifest_path=one.path)
+        report.write(run.report(one.name, system))
+        run.say(f"{system} on {one.name}: WER {percent(report.wer)} (95 % interval {percent_range(report.interval)})")
+        reports[one.name] = report
+    return reports
+
+
+def _hypotheses(run: Run, model: SpeechModel, one: ScoredSet, system: str, decode: DecodeSettings) -> list[Hypothesis]:
+    path, origin = run.hypotheses(one.name, system), run.decoded_by(one.name, system)
+    made_by = {
+        "base": model.base.id,
+        "revision": model.base.revision,
+        "adapter": read_adapter(run.adapter).weights_sha256 if model.adapted else None,
+        "language": model.language,
+        "decode": decode.to_json(),
+        "manifest": one.manifest.fingerprint,
+    }
+    if path.is_file() and origin.is_file() and read_json(origin) == made_by:
+        run.say(f"{system} on {one.name}: hypotheses kept from the earlier start")
+        return read_hypotheses(path)
+    origin.unlink(missing_ok=True)
+    hypotheses = transcribe_manifest(model, one.manifest, settings=decode)
+    write_hypotheses(path, hypotheses)
+    write_json(origin, made_by)
+    return hypotheses
+
+
+def train_on(
+    run: Run,
+    model: SpeechModel,
+    sets: Sets,
+    *,
+    spec: AdapterSpec,
+    settings: TrainSettings,
+    normalizer: str = "english",
+    minutes: float | None = None,
+) -> AdapterRef:
+    """Train an adapter; the checkpoint with the lowest decoded dev WER goes to `RUN/adapter`.
+
+    Args:
+        model: changed in place.
+        minutes: turned into a number of steps by a probe, once; a resumed run keeps that number.
+    """
+    if run.resumed and run.adapter.is_dir():  # written in one step, after the last one
+        run.say("training: finished in the earlier start")
+        return read_adapter(run.adapter)
+    if run.plan.is_file():
+        settings = dataclasses.replace(settings, steps=read_json(run.plan)["steps"])
+    elif minutes is not None:
+        settings = plan_steps(model, sets.train, settings, minutes)
+        write_json(run.plan, {"minutes": minutes, "steps": settings.steps})
+        run.say(f"training: {settings.steps} steps, which a probe says take about {minutes:g} min; the number is fixed now")
+
+    def dev_wer(adapted: SpeechModel) -> float:
+        report = score(sets.dev, transcribe_manifest(adapted, sets.dev, settings=SHORT), system="dev", normalizer=normalizer, by=())
+        if report.wer is None:
+            raise TrainingError(f'dev: no reference has a word after the normalizer "{normalizer}". Check the texts of the dev manifest.')
+        return report.wer
+
+    return train_adapter(model, sets.train, spec=spec, settings=settings, out=run.folder, validate=dev_wer, resume=run.resumed)
+
+
+def load_shipped(run: Run, base: str, *, revision: str | None = None, language: str | None = None, device: str | None = None) -> SpeechModel:
+    """The base with the adapter as it lies in the run folder: what is scored is what ships."""
+    model = load_model(base, revision=revision, language=language, device=device)
+    load_adapter(model, run.adapter)
+    return model
+
+
+def prove(
+    run: Run, sets: Sets, base: Mapping[str, ScoreReport], adapted: Mapping[str, ScoreReport], short: Mapping[str, ScoreReport] | None = None
+) -> Verdict:
+    """Compare like with like on every set, and write `comparison.json`, `summary.md` and `wer.png`."""
+    verdict = tuple(
+        comparison_set(one.name, one.path, one.role, base[one.name], adapted[one.name], short[one.name] if short else None) for one in sets.scored
+    )
+    write_comparison(run.comparison, verdict)
+    plot_run(verdict, run.plot)
+    write_text(run.summary, run_markdown(verdict, title=f"Run {run.folder.name}", plot=run.plot.name, notes=_notes(run, sets)))
+    return verdict
+
+
+def _notes(run: Run, sets: Sets) -> list[str]:
+    """How the run was made, for the end of the summary."""
+    adapter = read_adapter(run.adapter)
+    environment = read_json(run.folder / "environment.json")
+    packages = ", ".join(f"{name} {version}" for name, version in environment["packages"].items() if version)
+    wish = ", ".join(f"{name} {value}" for name, value in adapter.spec.to_json().items())
+    notes = [
+        f"base {adapter.base_id}, revision {adapter.base_revision}",
+        f"adapter: {wish}; {adapter.trainable:,} of {adapter.total:,} parameters trained ({100 * adapter.trainable / adapter.total:.2f} %)",
+    ]
+    notes += [f"{split}: {len(m)} utterances, {len(m.speakers)} speakers, {clock(m.hours * 3600)}" for split, m in (("train", sets.train), ("dev", sets.dev))]
+    dropped = read_json(run.leaks)
+    notes += [f"{split}: {dropped[split]['dropped']} of {dropped[split]['rows']} rows dropped for sharing a speaker, recording or sentence" for split in dropped]
+    return [*notes, f"code {environment['code'] or 'from a wheel'}; {packages}", "settings.json, environment.json and recipe.py repeat it"]
+
+
+def show_side_by_side(run: Run, sets: Sets, base: str, *, language: str | None = None, clips: int = 2) -> None:
+    """Transcribe the first clip of the first speakers of the first test set with the base and with the adapter, and print both.
+
+    They are the first ones, not chosen ones.
+    """
+    before, after = Transcriber(base, language=language), Transcriber(base, adapter=run.adapter, language=language)
+    manifest = sets.scored[0].manifest
+    first: dict[str | None, Utterance] = {}
+    for u in manifest:
+        first.setdefault(u.speaker, u)
+    for u in list(first.values())[:clips]:
+        path = manifest.audio_path(u)
+        print(f"{u.id}\n  said     {u.text}\n  base     {before.transcribe(path).text}\n  adapted  {after.transcribe(path).text}\n")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class AdaptJob:
+    """What `speechadapt adapt` was asked for.
+
+    Attributes:
+        base, revision: which pretrained model.
+        data: a prepared corpus. tests, guards: manifests; `read_sets` says what stands in for missing ones.
+        make_guard: whether synthetic standard English stands in for a missing guard where the language is English.
+        strict: refuse leaks. language: None takes what the training rows say.
+        normalizer: None takes `english` for English and `basic:LANGUAGE` for others.
+        by: fields to group by. minutes: training time that a probe turns into steps; None leaves that to `train`.
+        spec, train: the adapter and how to train it. device: None takes the best there is.
+    """
+
+    base: str
+    data: Path
+    revision: str | None = None
+    tests: tuple[Path, ...] = ()
+    guards: tuple[Path, ...] = ()
+    make_guard: bool = True
+    strict: bool = False
+    language: str | None = None
+    normalizer: str | None = None
+    by: tuple[str, ...] = DEFAULT_GROUPS
+    minutes: float | None = None
+    spec: AdapterSpec = AdapterSpec()
+    train: TrainSettings = TrainSettings()
+    device: str | None = None
+
+    def check(self) -> None:
+        """Raises:
+        ManifestError: a manifest is missing.
+        MisuseError: minutes outside 0.1 to 100,000.
+        """
+        for path in (*check_data(self.data, self.tests), *self.guards):
+            if not path.is_file():
+                raise ManifestError(f"{path}: no such manifest. Check the path, or make it with: speechadapt prepare")
+        if self.minutes is not None and not 0.1 <= self.minutes <= 100_000:
+            raise MisuseError(f"--minutes {self.minutes:g}: must be from 0.1 to 100000. Correct the number.")
+
+    def to_json(self) -> dict[str, Any]:
+        """Every field, for `settings.json`."""
+        return dict(to_json(self))
+
+
+def adapt_and_prove(run: Run, job: AdaptJob) -> Verdict:
+    """Read the sets, score the base, train, score what ships, prove."""
+    language = job.language or language_of(Manifest.read(job.data / "train.jsonl"))
+    english = language is None or language.split("-")[0] == "en"
+    guards = job.guards or (standard_guard(run) if job.make_guard and english else ())
+    sets = read_sets(run, job.data, tests=job.tests, guards=guards, strict=job.strict)
+    model = load_model(job.base, revision=job.revision, language=language, device=job.device)
+    if model.language is None:
+        raise MisuseError(f"{job.data}: its rows name no language, and {job.base} knows many. Give --language, for example --language en.")
+    normalizer = job.normalizer or ("english" if model.language == "en" else f"basic:{model.language}")
+    base = score_sets(run, model, sets, system="base", normalizer=normalizer, by=job.by)
+    train_on(run, model, sets, spec=job.spec, settings=job.train, minutes=job.minutes, normalizer=normalizer)
+    shipped = load_shipped(run, job.base, revision=job.revision, language=language, device=job.device)
+    adapted = score_sets(run, shipped, sets, system="adapted", normalizer=normalizer, by=job.by)
+    short = score_sets(run, shipped, sets, system="adapted-short", decode=SHORT, normalizer=normalizer, by=job.by)
+    return prove(run, sets, base, adapted, short)
