@@ -67,11 +67,13 @@ def find_metadata(root: Path) -> list[tuple[Path, str | None]]:
     Raises:
         CorpusError: there is none, or only Parquet.
     """
-    found = [(path, SPLIT_NAMES.get(root.name.casefold())) for path in [find_file(root, METADATA)] if path is not None] if root.is_dir() else []
-    found = [(path, None) for path, _ in found]
-    if not found and root.is_dir():
+    found: list[tuple[Path, str | None]] = []
+    if root.is_dir():
         folders = sorted(folder for folder in root.iterdir() if folder.is_dir() and folder.name.casefold() in SPLIT_NAMES)
-        found = [(path, SPLIT_NAMES[folder.name.casefold()]) for folder in folders if (path := find_file(folder, METADATA)) is not None]
+        places = [(root, None), *((folder, SPLIT_NAMES[folder.name.casefold()]) for folder in folders)]
+        found = [(path, split) for folder, split in places if (path := find_file(folder, METADATA)) is not None]
+    if found and found[0][1] is None:  # one at the root speaks for the whole folder
+        return found[:1]
     if not found:
         there = ", ".join(sorted(path.name for path in root.iterdir())[:8]) if root.is_dir() else "no such folder"
         raise CorpusError(f"{root}: no metadata file; looked for metadata.csv and metadata.jsonl, found: {there}. It should be {CORPUS.expects}")

@@ -142,11 +142,20 @@ def stream_manifest(path: Path | str) -> Iterator[Utterance]:
                     continue
                 place = f"{path.name}, line {number}"
                 if number == 1 and line.lstrip().startswith("["):
-                    raise ManifestError(f"{place}: a JSON array, expected JSON Lines. Write one object per line, without brackets and commas around them.")
-                try:
-                    row = json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise ManifestError(f"{place}: not valid JSON ({error.msg}, column {error.colno}). Write one JSON object per line.") from error
-                yield Utterance.from_json(row, place)
+                    raise ManifestError(f"{place}: a JSON array, expected JSON Lines. Write one object per line, without brackets and commas.")
+                yield parse_line(line, place)
     except UnicodeDecodeError as error:
         raise ManifestError(f"{path}: not UTF-8 text (byte {error.start}). Save the manifest as UTF-8.") from error
+
+
+def parse_line(line: str, place: str) -> Utterance:
+    """One line of a manifest.
+
+    Raises:
+        ManifestError: not JSON, or not an utterance; `place` (`train.jsonl, line 17`) stands in the message.
+    """
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ManifestError(f"{place}: not valid JSON ({error.msg}, column {error.colno}). Write one JSON object per line.") from error
+    return Utterance.from_json(row, place)

@@ -86,8 +86,9 @@ Rows = tuple[tuple[int, dict[str, str]], ...]
 
 
 def _parse(path: Path, text: str, delimiter: str, quoting: str) -> tuple[tuple[str, ...], Rows, tuple[tuple[int, int], ...]]:
-    rules = csv.QUOTE_NONE if quoting == "none" else csv.QUOTE_MINIMAL
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=rules)
+    lines = io.StringIO(text, newline="")
+    plain = quoting == "none"
+    reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE) if plain else csv.reader(lines, delimiter=delimiter)
     rows, broken = [], []
     header: tuple[str, ...] = ()
     try:

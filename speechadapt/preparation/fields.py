@@ -1,6 +1,7 @@
 """Fields: a row of named values (a table's, a metadata file's) turned into a `CorpusRow`, whatever its columns are called."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -139,8 +140,8 @@ def _make_ids(named: Sequence[NamedRow], columns: Mapping[str, str]) -> list[str
     names = [path.stem or f"line{row.line}" for path, row in zip(paths, named, strict=True)]
     if len(set(names)) < len(names):
         names = ["-".join(path.with_suffix("").parts).strip("/-") if path.name else name for path, name in zip(paths, names, strict=True)]
-    repeated = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else set()
-    return [f"{name}-line{row.line}" if name in repeated else name for name, row in zip(names, named, strict=True)]
+    times = Counter(names)
+    return [f"{name}-line{row.line}" if times[name] > 1 else name for name, row in zip(names, named, strict=True)]
 
 
 def _split_of(label: str | None, intake: Intake) -> str | None:
