@@ -336,9 +336,9 @@ def _caveats(base: ScoreReport, adapted: ScoreReport, change: _Change) -> list[s
         if report.missing:
             found.append(f'"{report.system}" has no hypothesis for {plural(len(report.missing), "utterance")}; they count as deletions.')
     if base.empty_references:
-        found.append(f"{plural(len(base.empty_references), 'utterance')} without a word in the reference not counted.")
-    if len(adapted.runaways) > len(base.runaways):
-        found.append(
-            f"{len(adapted.runaways)} utterances of the adapted system look like loops or invented text, {len(base.runaways)} of the base: see them."
-        )
+        found.append(f"{plural(len(base.empty_references), 'utterance')} without a word in the reference: not counted.")
+    runaways = len(adapted.runaways)
+    if runaways > len(base.runaways):
+        looks = "looks like a loop" if runaways == 1 else "look like loops"
+        found.append(f"{plural(runaways, 'utterance')} of the adapted system {looks} or invented text, {len(base.runaways)} of the base.")
     return found

@@ -101,7 +101,7 @@ def comparison_set(
         raise MisuseError(f'set "{name}": role "{role}", must be one of {", ".join(ROLES)}. Correct the role.')
     if base.decode.get("window") == "short":
         raise MisuseError(
-            f'set "{name}": the base "{base.system}" was decoded in the short window, where an unadapted model loops. Use its 30 s window.'
+            f'set "{name}": the base "{base.system}" was decoded in the short window, where an unadapted model loops. Score it in its 30 s window.'
         )
     short = None
     if short_window is not None:
