@@ -1,7 +1,7 @@
 """How hard each simulated accent is for the base: WER of real Whisper tiny.en (faster-whisper, int8, beam 1), and how fast the speech is made.
 
-    python benchmarks/synthetic_accents.py --sentences 48
-    python benchmarks/synthetic_accents.py --accents standard --sentences 300 --errors    # which words the base misses
+python benchmarks/synthetic_accents.py --sentences 48
+python benchmarks/synthetic_accents.py --accents standard --sentences 300 --errors    # which words the base misses
 """
 
 import argparse
@@ -32,7 +32,9 @@ def main() -> None:
     print("| accent | sentences | speakers | WER % | audio s | made in CPU s | times real time |\n|---|---|---|---|---|---|---|")
     for name in options.accents:
         accent, strength = parse_accent(name)
-        plan = make_corpus(accent.name, strength, sizes={"dev": SplitSize(speakers=-(-options.sentences // 6), utterances=6)}, seed=options.seed)[: options.sentences]
+        plan = make_corpus(accent.name, strength, sizes={"dev": SplitSize(speakers=-(-options.sentences // 6), utterances=6)}, seed=options.seed)[
+            : options.sentences
+        ]
         speak(plan[0])  # loads the voice
         started = time.process_time()
         waveforms = [speak(planned) for planned in plan]
@@ -41,7 +43,10 @@ def main() -> None:
         hypotheses = [normalize(" ".join(s.text for s in model.transcribe(w, language="en", beam_size=1)[0])) for w in waveforms]
         result = jiwer.process_words(references, hypotheses)
         audio = sum(map(len, waveforms)) / SAMPLING_RATE
-        print(f"| {name} | {len(plan)} | {len({p.speaker.name for p in plan})} | {100 * result.wer:.1f} | {audio:.0f} | {made:.1f} | {audio / made:.0f} |", flush=True)
+        print(
+            f"| {name} | {len(plan)} | {len({p.speaker.name for p in plan})} | {100 * result.wer:.1f} | {audio:.0f} | {made:.1f} | {audio / made:.0f} |",
+            flush=True,
+        )
         for reference, hypothesis in list(zip(references, hypotheses, strict=True))[: options.show]:
             print(f"  {reference}\n  {hypothesis}\n")
         if options.errors:
@@ -55,7 +60,9 @@ def print_missed(result: jiwer.WordOutput, plan: list) -> None:
     for planned, reference, hypothesis, chunks in zip(plan, result.references, result.hypotheses, result.alignments, strict=True):
         for chunk in chunks:
             if chunk.type != "equal":
-                missed[f"{' '.join(reference[chunk.ref_start_idx : chunk.ref_end_idx])} > {' '.join(hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx])}"] += 1
+                missed[
+                    f"{' '.join(reference[chunk.ref_start_idx : chunk.ref_end_idx])} > {' '.join(hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx])}"
+                ] += 1
                 speakers[str(planned.speaker)] += 1
     for entry, count in missed.most_common(400):
         print(f"  {count} {entry}")

@@ -8,11 +8,10 @@ import itertools
 
 from speechadapt.audio.waveform import Waveform
 from speechadapt.errors import MisuseError
-from speechadapt.synthetic.accents import Accent, check_strength, find_accent
+from speechadapt.synthetic.accents import check_strength, find_accent
 from speechadapt.synthetic.sentences import sentences
 from speechadapt.synthetic.speakers import Speaker, draw_speaker, seed_of
 from speechadapt.synthetic.voice import load_voice
-from speechadapt.units import SAMPLING_RATE
 
 NAME = "synthetic_english"
 
@@ -68,16 +67,15 @@ def make_corpus(accent: str, strength: float = 1.0, *, sizes: dict[str, SplitSiz
     """
     chosen = find_accent(accent)
     check_strength(strength)
+    percent = f"{strength * 100:g}".zfill(3)
     planned = []
     for split, size in (DEFAULT_SIZES if sizes is None else sizes).items():
         _check_size(split, size)
         texts = sentences(split, seed=seed)
         for number in range(size.speakers):
-            speaker = draw_speaker(f"{chosen.name}-{round(strength * 100):03d}-s{seed}-{split}-{number:02d}")
+            speaker = draw_speaker(f"{chosen.name}-{percent}-s{seed}-{split}-{number:02d}")
             planned += [
-                PlannedUtterance(
-                    id=f"{NAME}-{speaker.name}-{count:04d}", split=split, text=text, accent=chosen.name, strength=strength, speaker=speaker
-                )
+                PlannedUtterance(id=f"{speaker.name}-{count:04d}", split=split, text=text, accent=chosen.name, strength=strength, speaker=speaker)
                 for count, text in enumerate(itertools.islice(texts, size.utterances))
             ]
     return planned
@@ -89,8 +87,7 @@ def accented_phonemes(planned: PlannedUtterance) -> str:
     Raises:
         MissingExtraError: hibari-tts is not installed.
     """
-    accent: Accent = find_accent(planned.accent)
-    return accent.apply(load_voice().phonemes(planned.text), strength=planned.strength, speaker=planned.speaker.name)
+    return find_accent(planned.accent).apply(load_voice().phonemes(planned.text), strength=planned.strength, speaker=planned.speaker.name)
 
 
 def speak(planned: PlannedUtterance) -> Waveform:
@@ -106,11 +103,6 @@ def speak(planned: PlannedUtterance) -> Waveform:
     seed = seed_of(planned.id) % 2**32
     dry = load_voice().speak(accented_phonemes(planned), speed=speaker.speed, pitch=speaker.pitch, size=speaker.size, seed=seed)
     return speaker.record(dry, planned.id)
-
-
-def seconds_of(waveform: Waveform) -> float:
-    """Duration of a 16 kHz waveform, rounded to the millisecond."""
-    return round(len(waveform) / SAMPLING_RATE, 3)
 
 
 def _check_size(split: str, size: SplitSize) -> None:

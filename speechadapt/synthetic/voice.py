@@ -12,6 +12,8 @@ import numpy as np
 from speechadapt.audio.waveform import Waveform, resample
 from speechadapt.errors import MissingExtraError
 
+VOICE_PACKAGE = "hibari-tts"
+
 SLOWEST, FASTEST = 0.5, 2.0
 """The speeds the voice was trained for."""
 
