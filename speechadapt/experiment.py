@@ -19,6 +19,7 @@ from speechadapt.files import read_json, write_json, write_text
 from speechadapt.models.load import load_model
 from speechadapt.models.speech_model import DecodeSettings, SpeechModel
 from speechadapt.preparation import PrepareOptions
+from speechadapt.preparation.report import REPORT_FILE
 from speechadapt.provenance import package_version
 from speechadapt.runs import Run
 from speechadapt.score.phrases import percent, percent_range
@@ -35,6 +36,8 @@ Verdict = tuple[ComparisonSet, ...]
 
 FULL = DecodeSettings(window="full")
 SHORT = DecodeSettings(window="short")
+GUARD_SIZE = (10, 8)
+"""Speakers, and sentences by each, of the standard English that stands in for a missing guard: about five minutes."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,55 +59,87 @@ class Sets:
     scored: tuple[ScoredSet, ...]
 
 
-def read_sets(run: Run, data: Path, *, tests: Sequence[Path] = (), guards: Sequence[Path] = (), strict: bool = False) -> Sets:
+def read_sets(
+    run: Run,
+    data: Path,
+    *,
+    tests: Sequence[Path] = (),
+    guards: Sequence[Path] = (),
+    make_guard: bool = True,
+    language: str | None = None,
+    strict: bool = False,
+    corpus: str = "CORPUS",
+) -> Sets:
     """Read a prepared corpus and drop from training and dev what shares a speaker, recording or sentence with a test or guard set.
 
     Args:
+        run: where synthetic guards and the list of dropped rows go.
         data: a folder with train.jsonl and dev.jsonl.
         tests: test manifests; none takes `data`'s own test.jsonl.
         guards: manifests of speech that the base serves and must go on serving.
+        make_guard: without guards, let synthetic standard English stand in where the language is English.
+        language: of the speech; None takes what the training rows say.
         strict: refuse such rows instead of dropping them.
+        corpus: the corpus that `data` should hold, for the message that it is missing.
 
     Raises:
         ManifestError: a manifest is missing, or `strict` and rows are shared.
         TrainingError: no row is left to train on or to choose checkpoints by.
     """
-    tests = check_data(data, tests)
+    tests = check_data(data, tests, guards, corpus=corpus)
+    rows = {split: Manifest.read(data / f"{split}.jsonl") for split in ("train", "dev")}
+    if not guards and make_guard:
+        guards = _standard_guard(run, language or language_of(rows["train"]))
     scored = _name_sets([(path, "test") for path in tests] + [(path, "guard") for path in guards])
     kept: dict[str, Manifest] = {}
-    reports: dict[str, LeakReport] = {}
-    for split in ("train", "dev"):
-        kept[split], reports[split] = drop_leaks(Manifest.read(data / f"{split}.jsonl"), [one.manifest for one in scored])
-    write_json(run.leaks, {split: report.to_json() for split, report in reports.items()})
-    for split, report in reports.items():
-        if strict and report.total:
-            raise ManifestError(f"{split}: {report.total} of {report.rows} rows share something with {', '.join(report.against)}; see {run.leaks}. "
-                                "Prepare the corpus again with disjoint splits, or leave --strict out to drop them.")  # fmt: skip
-        run.say(f"{split}: {report}")
-        if not report.kept:
-            raise TrainingError(f"{split}: none of its {report.rows} rows is left, all share something with {', '.join(report.against)}; see "
-                                f"{run.leaks}. Give test and guard sets of other speakers and other sentences.")  # fmt: skip
+    dropped: dict[str, LeakReport] = {}
+    for split, manifest in rows.items():
+        kept[split], dropped[split] = drop_leaks(manifest, [one.manifest for one in scored])
+    write_json(run.leaks, {split: report.to_json() for split, report in dropped.items()})
+    for split, report in dropped.items():
+        _tell_leaks(run, split, report, strict)
     for one in scored:
         run.say(f"{one.role} {one.name}: {len(one.manifest)} utterances, {len(one.manifest.speakers)} speakers, {clock(one.manifest.hours * 3600)}")
     return Sets(train=kept["train"], dev=kept["dev"], scored=scored)
 
 
-def check_data(data: Path, tests: Sequence[Path]) -> list[Path]:
-    """Say early what is missing; return the test manifests.
+def _tell_leaks(run: Run, split: str, report: LeakReport, strict: bool) -> None:
+    others = ", ".join(report.against)
+    if strict and report.total:
+        raise ManifestError(
+            f"{split}: {report.total} of {report.rows} rows share a speaker, recording or sentence with {others}; {run.leaks} names them. "
+            "Prepare the corpus again with disjoint splits, or leave --strict out to drop them."
+        )
+    if not report.kept:
+        raise TrainingError(
+            f"{split}: none of its {report.rows} rows is left, all share a speaker, recording or sentence with {others}; {run.leaks} names them. "
+            "Give test and guard sets of other speakers and other sentences."
+        )
+    run.say(f"{split}: {report}")
+
+
+def check_data(data: Path, tests: Sequence[Path] = (), guards: Sequence[Path] = (), *, corpus: str = "CORPUS") -> list[Path]:
+    """Say early what is missing.
+
+    Returns:
+        The test manifests: those given, else `data`'s own.
 
     Raises:
-        ManifestError: no train, dev or test manifest.
+        ManifestError: no train, dev or test manifest, or one that was given does not exist.
     """
+    prepare = f"speechadapt prepare {corpus} SOURCE {data}"
     if not data.is_dir():
-        raise ManifestError(f"{data}: no such folder. Make it with: speechadapt prepare CORPUS SOURCE {data}   (corpora: speechadapt ls corpora)")
+        raise ManifestError(f"{data}: no such folder. Make it with: {prepare}")
     for split in ("train", "dev"):
         if not (data / f"{split}.jsonl").is_file():
             raise ManifestError(
-                f"{data}: no {split}.jsonl in it, and an adapter needs train and dev. Prepare the corpus with splits: "
-                f"speechadapt prepare CORPUS SOURCE {data} --splits speaker"
+                f"{data}: no {split}.jsonl in it, an adapter needs train.jsonl and dev.jsonl. Make them with: {prepare} --splits speaker"
             )
     if not tests and not (data / "test.jsonl").is_file():
-        raise ManifestError(f"{data}: no test.jsonl in it and no test manifest given, so nothing could be proved. Give one with --test.")
+        raise ManifestError(f"{data}: no test.jsonl in it and no other test manifest given, so nothing could be proved. Give one with --test.")
+    for path in (*tests, *guards):
+        if not path.is_file():
+            raise ManifestError(f"{path}: no such manifest. Check the path, or make it with: speechadapt prepare")
     return list(tests) or [data / "test.jsonl"]
 
 
@@ -134,38 +169,49 @@ def _name_sets(paths: Sequence[tuple[Path, str]]) -> tuple[ScoredSet, ...]:
     return tuple(sets)
 
 
-def make_synthetic(run: Run, accent: str, *, sizes: Mapping[str, tuple[int, int]], strength: float = 1.0, seed: int = 0) -> Path:
-    """Prepare synthetic English in the run folder: `RUN/data/ACCENT`. What an earlier start finished is kept.
+def make_synthetic(
+    run: Run, accent: str, *, train: Sequence[int] = (0, 0), dev: Sequence[int] = (0, 0), test: Sequence[int] = (0, 0), seed: int = 0
+) -> Path:
+    """Prepare synthetic English in the run folder, under `data/`. What an earlier start finished is kept.
 
     Args:
-        accent: `standard`, or one of the accents that `speechadapt prepare synthetic_english --help` lists.
-        sizes: speakers, and utterances of each, by split.
-        strength: of the accent, 0 to 1.
+        run: whose folder it goes into.
+        accent: `standard`, or an accent and perhaps its strength, such as `mandarin:0.6`; see data_prep/synthetic_english.py.
+        train, dev, test: speakers, and sentences by each of them.
+        seed: of sentences and speakers.
 
     Returns:
         The prepared folder.
 
     Raises:
+        MisuseError: an unknown accent, or a size that is not two numbers.
         MissingExtraError: hibari-tts is not installed.
     """
-    out = run.folder / "data" / accent
-    if (out / "prep_report.json").is_file():  # written last
+    sizes = {}
+    for split, size in (("train", train), ("dev", dev), ("test", test)):
+        if len(size) != 2:
+            raise MisuseError(f"the size of {split} is {tuple(size)}, must be two numbers: speakers, and sentences by each. Correct the setting.")
+        sizes |= {f"{split}_speakers": size[0], f"{split}_utterances": size[1]}
+    out = run.folder / "data" / accent.replace(":", "-")
+    if (out / REPORT_FILE).is_file():  # written last
         run.say(f"synthetic {accent}: kept from the earlier start")
         return out
-    run.say(f"synthetic {accent}: speaking {sum(speakers * each for speakers, each in sizes.values())} sentences")
-    load_bundled("data_prep", "synthetic_english").prepare(
-        f"{accent}:{strength}", out, PrepareOptions(seed=seed), sizes=sizes
-    )
+    run.say(f"synthetic {accent}: speaking {sum(speakers * each for speakers, each in (train, dev, test))} sentences")
+    script = load_bundled("data_prep", "synthetic_english")
+    script.prepare(accent, out, PrepareOptions(seed=seed), script.Settings(**sizes))
     return out
 
 
-def standard_guard(run: Run, *, speakers: int = 10, utterances: int = 8) -> tuple[Path, ...]:
-    """Synthetic standard English, as a guard where the user has none; nothing, and a line that says so, without the voice."""
+def _standard_guard(run: Run, language: str | None) -> tuple[Path, ...]:
+    """Synthetic standard English for English; nothing, and a line that says so, for other languages or without the voice."""
+    if language is not None and language.split("-")[0] != "en":
+        run.say(f"no guard set: none was given, and none can be made for {language}. What the adapter costs elsewhere stays unknown.")
+        return ()
     if package_version("hibari-tts") is None:
         run.say("no guard set: none was given, and the synthetic voice is not installed (pip install 'speechadapt[synthetic]')")
         return ()
     run.say("no guard set was given: synthetic standard English stands in. Speech of people that the base serves well is a better guard.")
-    return (make_synthetic(run, "standard", sizes={"test": (speakers, utterances)}) / "test.jsonl",)
+    return (make_synthetic(run, "standard", test=GUARD_SIZE) / "test.jsonl",)
 
 
 def score_sets(
@@ -284,9 +330,15 @@ def _notes(run: Run, sets: Sets) -> list[str]:
         f"base {adapter.base_id}, revision {adapter.base_revision}",
         f"adapter: {wish}; {adapter.trainable:,} of {adapter.total:,} parameters trained ({100 * adapter.trainable / adapter.total:.2f} %)",
     ]
-    notes += [f"{split}: {len(m)} utterances, {len(m.speakers)} speakers, {clock(m.hours * 3600)}" for split, m in (("train", sets.train), ("dev", sets.dev))]
+    notes += [
+        f"{split}: {len(m)} utterances, {len(m.speakers)} speakers, {clock(m.hours * 3600)}"
+        for split, m in (("train", sets.train), ("dev", sets.dev))
+    ]
     dropped = read_json(run.leaks)
-    notes += [f"{split}: {dropped[split]['dropped']} of {dropped[split]['rows']} rows dropped for sharing a speaker, recording or sentence" for split in dropped]
+    notes += [
+        f"{split}: {dropped[split]['dropped']} of {dropped[split]['rows']} rows dropped for sharing a speaker, recording or sentence"
+        for split in dropped
+    ]
     return [*notes, f"code {environment['code'] or 'from a wheel'}; {packages}", "settings.json, environment.json and recipe.py repeat it"]
 
 
@@ -335,13 +387,13 @@ class AdaptJob:
     device: str | None = None
 
     def check(self) -> None:
-        """Raises:
-        ManifestError: a manifest is missing.
-        MisuseError: minutes outside 0.1 to 100,000.
+        """Say early what is wrong, before a folder is made.
+
+        Raises:
+            ManifestError: a manifest is missing.
+            MisuseError: minutes outside 0.1 to 100,000.
         """
-        for path in (*check_data(self.data, self.tests), *self.guards):
-            if not path.is_file():
-                raise ManifestError(f"{path}: no such manifest. Check the path, or make it with: speechadapt prepare")
+        check_data(self.data, self.tests, self.guards)
         if self.minutes is not None and not 0.1 <= self.minutes <= 100_000:
             raise MisuseError(f"--minutes {self.minutes:g}: must be from 0.1 to 100000. Correct the number.")
 
@@ -352,10 +404,8 @@ class AdaptJob:
 
 def adapt_and_prove(run: Run, job: AdaptJob) -> Verdict:
     """Read the sets, score the base, train, score what ships, prove."""
-    language = job.language or language_of(Manifest.read(job.data / "train.jsonl"))
-    english = language is None or language.split("-")[0] == "en"
-    guards = job.guards or (standard_guard(run) if job.make_guard and english else ())
-    sets = read_sets(run, job.data, tests=job.tests, guards=guards, strict=job.strict)
+    sets = read_sets(run, job.data, tests=job.tests, guards=job.guards, make_guard=job.make_guard, language=job.language, strict=job.strict)
+    language = job.language or language_of(sets.train)
     model = load_model(job.base, revision=job.revision, language=language, device=job.device)
     if model.language is None:
         raise MisuseError(f"{job.data}: its rows name no language, and {job.base} knows many. Give --language, for example --language en.")

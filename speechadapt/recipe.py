@@ -11,16 +11,16 @@ from speechadapt.adapt.spec import AdapterSpec, TrainSettings
 from speechadapt.bundled import bundled_folder, bundled_names, load_script
 from speechadapt.errors import MisuseError
 from speechadapt.experiment import (
-    FULL, SHORT, Sets, Verdict, check_data, load_shipped, make_synthetic, prove, read_sets, score_sets, show_side_by_side, standard_guard, train_on,
+    FULL, SHORT, Sets, Verdict, load_shipped, make_synthetic, prove, read_sets, score_sets, show_side_by_side, train_on,
 )  # fmt: skip
 from speechadapt.models.load import load_model
 from speechadapt.models.speech_model import DecodeSettings
-from speechadapt.runs import Run, open_run
+from speechadapt.runs import Run, discarded_if_bare, open_run
 from speechadapt.settings import override, settings_of, to_json
 
 __all__ = [
     "FULL", "SHORT", "AdapterSpec", "DecodeSettings", "Path", "Run", "Sets", "TrainSettings", "Verdict",
-    "check_data", "load_model", "load_shipped", "make_synthetic", "prove", "read_sets", "score_sets", "show_side_by_side", "standard_guard", "train_on",
+    "load_model", "load_shipped", "make_synthetic", "prove", "read_sets", "score_sets", "show_side_by_side", "train_on",
 ]  # fmt: skip
 
 
@@ -67,4 +67,5 @@ def run_recipe(path: Path, *, assignments: Sequence[str] = (), out: Path, resume
         setattr(recipe, name, setting.value)
     values = {name: to_json(setting.value) for name, setting in settings.items()}
     run = open_run(out, settings={"command": "run", "recipe": path.stem, "set": list(assignments), "settings": values}, recipe=path, resume=resume)
-    return run, main(run)
+    with discarded_if_bare(run):
+        return run, main(run)

@@ -1,18 +1,22 @@
 """Run: the folder of one experiment. Every path in it is made here, and nowhere else."""
 
+import contextlib
 import dataclasses
 import shutil
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from speechadapt import provenance
-from speechadapt.errors import MisuseError
+from speechadapt.errors import MisuseError, SpeechadaptError
 from speechadapt.files import atomic_path, read_json, write_json
 
 SETTINGS_FILE = "settings.json"
 ADAPTER_FILE = "speechadapt.json"
+BARE = {SETTINGS_FILE, "environment.json", "recipe.py", "log.txt", "leaks.json"}
+"""What a run folder holds before anything was computed."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +59,7 @@ class Run:
     @property
     def leaks(self) -> Path:
         """Which training and dev rows were dropped because a test or guard set shares their speaker, recording or sentence."""
-        return self.folder / "dropped.json"
+        return self.folder / "leaks.json"
 
     @property
     def log(self) -> Path:
@@ -111,6 +115,17 @@ def open_run(folder: Path, *, settings: dict[str, Any], recipe: Path | None = No
     if recipe is not None:
         _copy_recipe(run, recipe)
     return run
+
+
+@contextlib.contextmanager
+def discarded_if_bare(run: Run) -> Iterator[None]:
+    """Remove a new run folder if the block fails before anything was made, so that the corrected command can be typed again."""
+    try:
+        yield
+    except SpeechadaptError:
+        if not run.resumed and {path.name for path in run.folder.iterdir()} <= BARE:
+            shutil.rmtree(run.folder)
+        raise
 
 
 def _check_same(folder: Path, settings: dict[str, Any]) -> None:

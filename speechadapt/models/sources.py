@@ -13,6 +13,7 @@ from typing import Any
 
 from speechadapt.errors import ModelError
 from speechadapt.files import atomic_folder, read_json, sha256_of
+from speechadapt.models.ctranslate2_folder import write_hugging_face_folder
 from speechadapt.models.speech_model import BaseModel
 from speechadapt.units import Seconds
 
@@ -181,8 +182,6 @@ def _package_folders(package: dict[str, Any]) -> list[Path] | None:
 
 def _converted(digest: str, opened: Callable[[], tuple[io.BytesIO, Path]]) -> Path:
     """The Hugging Face form of CTranslate2 weights, made once per digest and kept in the cache."""
-    from speechadapt.models.ctranslate2_folder import write_hugging_face_folder
-
     folder = cache_folder() / "converted" / digest[:16]
     if not (folder / "config.json").is_file():
         model_file, side_files = opened()
