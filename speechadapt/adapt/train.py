@@ -1,0 +1,430 @@
+"""The training loop: one, plain, on accelerate.
+
+Every source of chance in a step (clips, speeds, masks, window) is drawn from (seed, step). A run that was killed and resumed
+therefore ends with the same adapter as one that was not, on the same machine with the same number of threads.
+"""
+
+import dataclasses
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+from speechadapt.adapt.adapter import AdapterRef, add_adapter, base_fingerprint, count_parameters, save_adapter
+from speechadapt.adapt.card import training_card
+from speechadapt.adapt.checkpoint import Progress, checkpoint_path, load_checkpoint, newest_checkpoint, read_progress, save_checkpoint, trainable
+from speechadapt.adapt.fused import fused_lora
+from speechadapt.adapt.memory import keep_freed_memory
+from speechadapt.adapt.spec import AdapterSpec, TrainSettings
+from speechadapt.audio.augment import mask_spectrogram, perturb_speed
+from speechadapt.audio.batching import Batch, batches_for_training
+from speechadapt.audio.waveform import Waveform, read_waveform
+from speechadapt.data.manifest import Manifest
+from speechadapt.data.utterance import Utterance
+from speechadapt.errors import AudioError, TrainingError
+from speechadapt.files import write_json
+from speechadapt.models.speech_model import SpeechModel
+from speechadapt.units import SAMPLING_RATE
+
+Validate = Callable[[SpeechModel], float]
+CACHE_BYTES = 1 << 30
+"""Waveforms read once are kept up to this much memory (2.3 hours of speech); the rest is read again each time."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Dropped:
+    """Utterances left out of training, by reason; the ids are named in `dropped.json` of the run."""
+
+    reasons: dict[str, list[str]]
+
+    def __str__(self) -> str:
+        return "; ".join(f"{len(ids)} {reason} ({', '.join(ids[:3])}{', …' if len(ids) > 3 else ''})" for reason, ids in self.reasons.items())
+
+    def __len__(self) -> int:
+        return sum(map(len, self.reasons.values()))
+
+
+class TrainingData:
+    """The usable rows of a training manifest with their labels, and their waveforms as they are needed."""
+
+    def __init__(self, model: SpeechModel, manifest: Manifest) -> None:
+        """Args:
+            model: makes the labels and knows its limits.
+            manifest: rows whose text is empty or too long, or whose clip is longer than the model hears, are dropped, counted and named.
+
+        Raises:
+            TrainingError: nothing usable is left.
+        """
+        self.manifest = manifest
+        self.rows: list[tuple[Utterance, list[int]]] = []
+        self.reasons: dict[str, list[str]] = {}
+        for utterance in manifest:
+            if not utterance.text.strip():
+                self._drop("empty text", utterance)
+            elif utterance.duration > model.longest:
+                self._drop(f"longer than {model.longest:.0f} s", utterance)
+            else:
+                try:
+                    self.rows.append((utterance, model.make_labels(utterance.text, utterance.id)))
+                except TrainingError:
+                    self._drop("text longer than the model can emit", utterance)
+        if not self.rows:
+            raise TrainingError(f"{manifest.name}: none of its {len(manifest)} utterances can be used: {self.dropped}. Check it with: speechadapt check")
+        self._cache: dict[str, Waveform] = {}
+        self._room = CACHE_BYTES
+
+    @property
+    def dropped(self) -> Dropped:
+        """What was left out so far; unreadable clips are found when they are first read."""
+        return Dropped(reasons=self.reasons)
+
+    @property
+    def durations(self) -> list[float]:
+        """Seconds of each usable row."""
+        return [utterance.duration for utterance, _ in self.rows]
+
+    def waveform(self, index: int) -> Waveform | None:
+        """The clip of one row, float32, shape (samples,), 16 kHz; None if it cannot be read, which is counted."""
+        utterance = self.rows[index][0]
+        if utterance.id in self._cache:
+            return self._cache[utterance.id]
+        try:
+            waveform = read_waveform(self.manifest.audio_path(utterance), offset=utterance.offset, duration=utterance.duration)
+        except AudioError as error:
+            if utterance.id not in self.reasons.get(f"audio {error.reason}", []):
+                self._drop(f"audio {error.reason}", utterance)
+            return None
+        if waveform.nbytes <= self._room:
+            self._room -= waveform.nbytes
+            self._cache[utterance.id] = waveform
+        return waveform
+
+    def _drop(self, reason: str, utterance: Utterance) -> None:
+        self.reasons.setdefault(reason, []).append(utterance.id)
+
+
+def batch_plan(durations: Sequence[float], settings: TrainSettings) -> list[list[int]]:
+    """The rows of every step, from the first to the last, fixed before the start.
+
+    Args:
+        durations: seconds per row.
+        settings: `steps` if given, else `epochs` passes.
+
+    Returns:
+        One list of row indices per optimizer step.
+    """
+    first = batches_for_training(durations, settings.batch_seconds, seed=settings.seed, epoch=0)
+    steps = settings.steps if settings.steps is not None else max(1, round(len(first) * settings.epochs))
+    plan = first[:steps]
+    epoch = 1
+    while len(plan) < steps:
+        plan += batches_for_training(durations, settings.batch_seconds, seed=settings.seed, epoch=epoch)[: steps - len(plan)]
+        epoch += 1
+    return plan
+
+
+def learning_rate(step: int, steps: int, settings: TrainSettings) -> float:
+    """Linear rise, then linear fall.
+
+    Args:
+        step: 0 for the first.
+        steps: in all.
+    """
+    warmup = max(1, round(steps * settings.warmup_share))
+    if step < warmup:
+        return settings.learning_rate * (step + 1) / warmup
+    share = (steps - step) / max(1, steps - warmup)
+    return settings.learning_rate * (settings.final_share + (1 - settings.final_share) * share)
+
+
+def make_training_batch(model: SpeechModel, data: TrainingData, rows: Sequence[int], step: int, settings: TrainSettings) -> Batch | None:
+    """The augmented batch of one step; None when no clip of it can be read."""
+    random = np.random.default_rng([settings.seed, step, 0x5EED])
+    full = random.random() < settings.full_window_share
+    margin = random.uniform(0, settings.margin_seconds)
+    factors = random.choice(settings.speed_perturb, size=len(rows))
+    ids, waveforms, labels = [], [], []
+    for row, factor in zip(rows, factors, strict=True):
+        waveform = data.waveform(row)
+        if waveform is not None:
+            utterance, tokens = data.rows[row]
+            ids.append(utterance.id)
+            labels.append(tokens)
+            waveforms.append(perturb_speed(waveform, float(factor)) if len(waveform) / factor <= model.longest * SAMPLING_RATE else waveform)
+    if not ids:
+        return None
+    longest = max(len(waveform) for waveform in waveforms) / SAMPLING_RATE
+    window = None if full or longest + margin >= model.longest else longest + margin
+    batch = model.make_batch(ids, waveforms, labels, window_seconds=window)
+    if settings.time_masks or settings.freq_masks:
+        torch.manual_seed(int(random.integers(1 << 62)))
+        masked = [
+            mask_spectrogram(
+                features,
+                int(length),
+                time_masks=settings.time_masks,
+                time_mask_share=settings.time_mask_share,
+                freq_masks=settings.freq_masks,
+                freq_mask_bins=settings.freq_mask_bins,
+            )
+            for features, length in zip(batch.inputs, batch.input_lengths, strict=True)
+        ]
+        batch = dataclasses.replace(batch, inputs=torch.stack(masked))
+    torch.manual_seed(int(random.integers(1 << 62)))  # for dropout inside the network
+    return batch
+
+
+def split_batch(batch: Batch, parts: int) -> Iterator[Batch]:
+    """Cut a batch into at most `parts` of like size."""
+    size = math.ceil(len(batch.ids) / parts)
+    for start in range(0, len(batch.ids), size):
+        rows = slice(start, start + size)
+        labels = batch.labels[rows]
+        width = int((labels != -100).sum(dim=1).max())
+        yield Batch(ids=batch.ids[rows], inputs=batch.inputs[rows], input_lengths=batch.input_lengths[rows], labels=labels[:, :width])
+
+
+def train_adapter(
+    model: SpeechModel,
+    train: Manifest,
+    *,
+    spec: AdapterSpec,
+    settings: TrainSettings,
+    out: Path,
+    validate: Validate | None = None,
+    resume: bool = False,
+) -> AdapterRef:
+    """Train an adapter on a base model and leave the best one inside it.
+
+    Writes `out/train.jsonl` (one line per step), `out/tensorboard/`, `out/checkpoints/`, `out/adapter/` (a PEFT folder) and
+    `out/training.json` (plan, drops, scores).
+
+    Args:
+        model: a base model without an adapter; changed in place. Its own weights stay bit-identical.
+        train: what to learn from; drop what leaks before (see `data.splits.drop_leaks`).
+        spec: the adapter wished for.
+        settings: how to train; `steps` or `epochs` is turned into a fixed plan before the start.
+        out: the run folder.
+        validate: from the model to a number to be small, such as the decoded word error rate of a dev set; called at each checkpoint.
+            Without it the last checkpoint is kept.
+        resume: go on from the newest checkpoint in `out`, if there is one.
+
+    Returns:
+        The adapter on disk.
+
+    Raises:
+        TrainingError: nothing to train on, a checkpoint of another run, a loss that is not finite.
+        SpeechadaptError: the disk is full; what was written stays.
+    """
+    out = Path(out)
+    run = _Run(model, train, spec, settings, out, validate)
+    start = run.restore() if resume else 0
+    with keep_freed_memory(), fused_lora(model.network):
+        for step in run.progress_bar(start):
+            run.step(step)
+            if (step + 1) % run.evaluate_every == 0 or step + 1 == len(run.plan):
+                run.checkpoint(step + 1)
+    return run.finish()
+
+
+class _Run:
+    """The state of one training run: data, optimizer, logs and scores."""
+
+    def __init__(
+        self, model: SpeechModel, train: Manifest, spec: AdapterSpec, settings: TrainSettings, out: Path, validate: Validate | None
+    ) -> None:
+        self.model, self.train, self.spec, self.settings, self.out, self.validate = model, train, spec, settings, out, validate
+        self.data = TrainingData(model, train)
+        self.plan = batch_plan(self.data.durations, settings)
+        self.evaluate_every = settings.evaluate_every or max(1, math.ceil(len(self.plan) / 10))
+        self.fingerprint = base_fingerprint(model)
+        self.identity = {
+            "base": self.fingerprint,
+            "train": train.fingerprint,
+            "spec": spec.to_json(),
+            "settings": json.loads(json.dumps(settings.to_json())),
+            "steps": len(self.plan),
+        }
+        add_adapter(model, spec, seed=settings.seed)
+        if settings.gradient_checkpointing:
+            model.network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[operator]
+        self.accelerator = Accelerator(mixed_precision="bf16" if use_bf16(settings.precision, model.device) else "no", cpu=model.device.type == "cpu")
+        self.parameters = trainable(model.network)
+        self.optimizer = torch.optim.AdamW(self.parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        self.scores: list[tuple[int, float]] = []
+        self.log_path = out / "train.jsonl"
+        self.audio_seconds = 0.0
+        self.writer: Any = None
+        self.bar: Any = None
+        out.mkdir(parents=True, exist_ok=True)
+        if self.accelerator.is_main_process:
+            self.describe()
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.out / "checkpoints"
+
+    @property
+    def best(self) -> tuple[int, float] | None:
+        return min(self.scores, key=lambda pair: pair[1], default=None)
+
+    def describe(self) -> None:
+        ours, total = count_parameters(self.model)
+        tqdm.write(
+            f"{self.model.base.id}: training {ours:,} of {total:,} parameters ({ours / total:.1%}), {len(self.data.rows)} utterances "
+            f"({sum(self.data.durations) / 3600:.2f} h), {len(self.plan)} steps",
+            file=sys.stderr,
+        )
+        if len(self.data.dropped):
+            tqdm.write(f"left out of training: {self.data.dropped}", file=sys.stderr)
+
+    def restore(self) -> int:
+        """Go back to the newest checkpoint; the step to go on with."""
+        path = newest_checkpoint(self.checkpoints)
+        if path is None:
+            return 0
+        progress = read_progress(path)
+        if progress.run != self.identity:
+            changed = [key for key in self.identity if progress.run.get(key) != self.identity[key]]
+            raise TrainingError(
+                f"{path}: belongs to another run ({', '.join(changed)} differ). Give the same settings as before, or a new folder with --out."
+            )
+        load_checkpoint(path, self.model.network, self.optimizer)
+        self.scores = list(progress.scores)
+        if self.accelerator.is_main_process and self.log_path.is_file():
+            lines = self.log_path.read_text(encoding="utf-8").splitlines(keepends=True)[: progress.step]
+            self.log_path.write_text("".join(lines), encoding="utf-8")
+        return progress.step
+
+    def progress_bar(self, start: int) -> Iterator[int]:
+        main = self.accelerator.is_main_process
+        if main:
+            self.writer = SummaryWriter(str(self.out / "tensorboard"), purge_step=start)
+            if start == 0:
+                self.log_path.unlink(missing_ok=True)
+        self.bar = tqdm(range(start, len(self.plan)), initial=start, total=len(self.plan), desc="train", unit="step", disable=not main, file=sys.stderr)
+        try:
+            yield from self.bar
+        finally:
+            self.bar.close()
+            if self.writer is not None:
+                self.writer.close()
+
+    def step(self, step: int) -> None:
+        begun = time.perf_counter()
+        self.model.network.train()
+        rows = self.plan[step][self.accelerator.process_index :: self.accelerator.num_processes]
+        batch = make_training_batch(self.model, self.data, rows, step, self.settings) if rows else None
+        rate = learning_rate(step, len(self.plan), self.settings)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss, tokens = self.backward(batch)
+        seconds_of_audio = sum(self.data.rows[row][0].duration for row in self.plan[step])
+        if tokens:
+            self.update(loss, step)
+        took = time.perf_counter() - begun
+        self.audio_seconds += seconds_of_audio
+        if self.accelerator.is_main_process:
+            line = {"step": step + 1, "loss": round(loss, 6), "lr": rate, "audio_seconds": round(seconds_of_audio, 3), "seconds": round(took, 4)}
+            with self.log_path.open("a", encoding="utf-8") as log:
+                log.write(json.dumps(line) + "\n")
+            self.writer.add_scalar("loss", loss, step + 1)
+            self.writer.add_scalar("lr", rate, step + 1)
+            self.writer.add_scalar("audio_seconds_per_second", seconds_of_audio / took, step + 1)
+            self.bar.set_postfix_str(f"loss {loss:.3f}, {seconds_of_audio / took:.0f} audio s/s")
+
+    def backward(self, batch: Batch | None) -> tuple[float, int]:
+        """Gradients of the mean over all label tokens, of all parts and all processes; the loss and the number of tokens."""
+        own = int((batch.labels != -100).sum()) if batch is not None else 0
+        total = self._sum(float(own))
+        loss = 0.0
+        if batch is not None and own:
+            for part in split_batch(batch, self.settings.accumulate):
+                share = float((part.labels != -100).sum()) / total
+                with self.accelerator.autocast():
+                    part_loss = self.model.loss(part.to(self.model.device), self.settings.label_smoothing) * share
+                self.accelerator.backward(part_loss)
+                loss += float(part_loss.detach())
+        return self._sum(loss), int(total)
+
+    def _sum(self, value: float) -> float:
+        """The sum over processes."""
+        if self.accelerator.num_processes == 1:
+            return value
+        return float(self.accelerator.reduce(torch.tensor(value, device=self.model.device), reduction="sum"))
+
+    def update(self, loss: float, step: int) -> None:
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"step {step + 1}: the loss is {loss}, must be finite. Lower the learning rate (now {self.settings.learning_rate}) "
+                f"or look for broken clips with: speechadapt check --audio. Checkpoints so far are kept in {self.checkpoints}."
+            )
+        if self.accelerator.num_processes > 1:
+            for parameter in self.parameters.values():
+                gradient = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
+                parameter.grad = self.accelerator.reduce(gradient, reduction="sum")
+        torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.max_grad_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def checkpoint(self, step: int) -> None:
+        if self.validate is not None:
+            score = self.validate(self.model)
+            self.scores.append((step, score))
+            if self.accelerator.is_main_process:
+                self.writer.add_scalar("dev", score, step)
+                tqdm.write(f"step {step}: dev {score:.4f}", file=sys.stderr)
+        best = self.best
+        progress = Progress(
+            step=step,
+            best_step=best[0] if best else None,
+            best_score=best[1] if best else None,
+            run=self.identity,
+            scores=tuple(self.scores),
+        )
+        if self.accelerator.is_main_process:
+            save_checkpoint(self.checkpoints, self.model.network, self.optimizer, progress)
+        self.accelerator.wait_for_everyone()
+
+    def finish(self) -> AdapterRef:
+        """Load the best checkpoint, write the adapter."""
+        best = self.best
+        chosen = best[0] if best else len(self.plan)
+        load_checkpoint(checkpoint_path(self.checkpoints, chosen), self.model.network)
+        self.model.network.eval()
+        accents = sorted({u.accent for u, _ in self.data.rows if u.accent is not None})
+        write_json(
+            self.out / "training.json",
+            {
+                **self.identity,
+                "utterances": len(self.data.rows),
+                "dropped": self.data.reasons,
+                "scores": self.scores,
+                "chosen_step": chosen,
+                "trainable": count_parameters(self.model)[0],
+            },
+        )
+        return save_adapter(
+            self.model,
+            self.spec,
+            self.out / "adapter",
+            train_fingerprint=self.train.fingerprint,
+            accent=", ".join(accents) or None,
+            card=training_card(self.model, self.spec, self.train, chosen, best[1] if best else None),
+        )
+
+
+def use_bf16(precision: str, device: torch.device) -> bool:
+    """Whether to compute in bfloat16: when asked to, or, on `auto`, on a GPU that is fast in it."""
+    if precision == "auto":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return precision == "bf16"
