@@ -1,0 +1,44 @@
+"""Fixtures for tests of more than one part: recordings made at run time, so that no audio is kept in the repository."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+Tone = Callable[..., NDArray[np.float32]]
+WriteTone = Callable[..., Path]
+
+
+def _tone(seconds: float = 1.0, *, seed: int = 0, sampling_rate: int = 16_000, level: float = 0.3) -> NDArray[np.float32]:
+    """A sum of three sines with a slow envelope and a little noise; another seed is another sound."""
+    random = np.random.default_rng(seed)
+    time = np.arange(round(seconds * sampling_rate)) / sampling_rate
+    sines = sum(
+        np.sin(2 * np.pi * frequency * time + phase) for frequency, phase in zip(random.uniform(120, 3000, 3), random.uniform(0, 6, 3), strict=True)
+    )
+    envelope = 0.6 + 0.4 * np.sin(2 * np.pi * random.uniform(2, 5) * time)
+    sound = level * envelope * sines / 3 + random.normal(0, 0.003, len(time))
+    return sound.astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def tone() -> Tone:
+    """`tone(seconds, seed=…, sampling_rate=…, level=…)`: float32, shape (samples,)."""
+    return _tone
+
+
+@pytest.fixture(scope="session")
+def write_tone() -> WriteTone:
+    """`write_tone(path, seconds, seed=…, sampling_rate=…)`: a 16-bit recording of a tone, in the format its name says, WAV where it says none."""
+
+    def write(path: Path, seconds: float = 1.0, *, seed: int = 0, sampling_rate: int = 16_000, level: float = 0.3) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kind = path.suffix.lower().removeprefix(".").upper()
+        known = kind in ("FLAC", "MP3", "OGG")
+        soundfile.write(path, _tone(seconds, seed=seed, sampling_rate=sampling_rate, level=level), sampling_rate, format=kind if known else "WAV")
+        return path
+
+    return write
