@@ -324,7 +324,9 @@ def _groups(base: ScoreReport, adapted: ScoreReport, resamples: int, seed: int) 
 
 def _caveats(base: ScoreReport, adapted: ScoreReport, change: _Change) -> list[str]:
     found = []
-    if change.interval is not None and change.interval.note:
+    if change.interval is None:
+        found.append("No interval can be made: there is one utterance, or only a few that all changed alike. Score more speech.")
+    elif change.interval.note:
         found.append(change.interval.note)
     if all(one.hypothesis == other.hypothesis for one, other in zip(base.utterances, adapted.utterances, strict=True)):
         found.append("Both systems gave the same text for every utterance: is the adapter applied at all?")

@@ -20,6 +20,8 @@ FEW_SPEAKERS = 8
 """Below this an interval rests on too few voices to speak for others, and reports say so."""
 FEWEST_FOR_BOOTSTRAP = 5
 """With fewer units the bootstrap has too few distinct resamples to reach into its tails; Student's t takes over."""
+FEWEST_FOR_AGREEMENT = 6
+"""Fewer units that all show exactly the same rate may do so by luck: even the sign test needs six to reach 5 %."""
 DRAWS_AT_ONCE = 1 << 21
 
 
@@ -83,7 +85,8 @@ def rate_interval(
         seed: of the draws; the same seed draws the same speakers.
 
     Returns:
-        None if there are fewer than two units, no draws, or where the denominator is 0 in more than one draw of twenty.
+        None if there are fewer than two units, no draws, fewer than six units that all show the same rate other than 0, or a
+        denominator of 0 in more than one draw of twenty.
 
     Raises:
         ScoreError: the lengths differ, or `resamples` is below 0.
@@ -101,6 +104,8 @@ def rate_interval(
         return None
     top = np.bincount(labels, weights=np.asarray(numerator, dtype=np.float64), minlength=units).astype(np.float64)
     bottom = np.bincount(labels, weights=np.asarray(denominator, dtype=np.float64), minlength=units).astype(np.float64)
+    if bottom.sum() <= 0 or (units < FEWEST_FOR_AGREEMENT and _agree_by_luck(top, bottom)):
+        return None
     ends = _student_ends(top, bottom) if units < FEWEST_FOR_BOOTSTRAP else _bootstrap_ends(top, bottom, resamples, seed)
     if ends is None:
         return None
@@ -163,11 +168,15 @@ def _bootstrap_ends(top: NDArray[np.float64], bottom: NDArray[np.float64], resam
     return float(low), float(high)
 
 
-def _student_ends(top: NDArray[np.float64], bottom: NDArray[np.float64]) -> tuple[float, float] | None:
+def _agree_by_luck(top: NDArray[np.float64], bottom: NDArray[np.float64]) -> bool:
+    """Whether all units show one and the same rate other than 0, which would make an interval without width."""
+    rate = top.sum() / bottom.sum()
+    return bool(rate != 0 and np.abs(top - rate * bottom).max() <= 1e-9 * bottom.max())
+
+
+def _student_ends(top: NDArray[np.float64], bottom: NDArray[np.float64]) -> tuple[float, float]:
     """The linearized variance of a ratio (Cochran, Sampling Techniques, 1977, section 6.3) with Student's t."""
     units = len(top)
-    if bottom.sum() <= 0:
-        return None
     rate = top.sum() / bottom.sum()
     deviation = math.sqrt(units / (units - 1) * float(((top - rate * bottom) ** 2).sum())) / bottom.sum()
     reach = special.stdtrit(units - 1, (1 + LEVEL) / 2) * deviation

@@ -177,7 +177,7 @@ def _tests_line(comparison: Comparison) -> str:
 def _remarks(comparison: Comparison) -> list[str]:
     """For whom it got worse, and the caveats."""
     worse = [f"{group.field} {group.value} ({points(group.delta)} points, {group.verdict})" for group in comparison.worse_groups]
-    more = f" and {len(worse) - MOST_EXAMPLES} more groups" if len(worse) > MOST_EXAMPLES else ""
+    more = f" and {plural(len(worse) - MOST_EXAMPLES, 'more group')}" if len(worse) > MOST_EXAMPLES else ""
     return [*([f"WER rose for {', '.join(worse[:MOST_EXAMPLES])}{more}."] if worse else []), *comparison.caveats]
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from speechadapt.score.align import count_characters, count_words, picture
 from speechadapt.score.counts import ErrorCounts, pool
 
-SENTENCES = st.lists(st.sampled_from("a b c aa ab the cat über नमस्ते 1 '".split()), max_size=9).map(" ".join)
+SENTENCES = st.lists(st.sampled_from(["a", "b", "c", "aa", "ab", "the", "cat", "über", "नमस्ते", "1", "'"]), max_size=9).map(" ".join)
 
 
 def test_the_example_of_jurafsky_and_martin() -> None:

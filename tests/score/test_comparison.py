@@ -76,16 +76,18 @@ def test_the_verdict_follows_the_interval(low: float, high: float, verdict: str)
 
 def test_two_speakers_prove_little_and_the_comparison_says_so(make_report: ReportMaker) -> None:
     base = make_report([("a", "s1", "a b c d", "x y c d"), ("b", "s2", "a b c d", "x y z d")])
-    adapted = make_report([("a", "s1", "a b c d", "a b c d"), ("b", "s2", "a b c d", "x b c d")], system="new")
+    adapted = make_report([("a", "s1", "a b c d", "a b c d"), ("b", "s2", "a b c d", "x y c d")], system="new")
     found = compare(base, adapted)
-    assert found.delta == -0.5
+    assert found.delta == -3 / 8
     assert found.interval is not None
+    assert found.verdict == "not enough evidence"
     assert found.caveats[0] == "There are only 2 speakers, fewer than 8: the interval is a rough guide to how other speakers would fare."
 
 
 def test_one_utterance_has_no_interval_and_no_verdict(make_report: ReportMaker) -> None:
     found = compare(make_report([("a", "s1", "one two", "x y")]), make_report([("a", "s1", "one two", "one two")], system="new"))
     assert (found.interval, found.p_value, found.verdict, found.delta) == (None, None, "not enough evidence", -1.0)
+    assert found.caveats == ("No interval can be made: there is one utterance, or only a few that all changed alike. Score more speech.",)
     assert found.sentence == "not enough evidence: WER 100.0 % -> 0.0 % (-100.0 points; relative -100.0 %); 1 speaker, 1 utterance."
 
 

@@ -143,6 +143,16 @@ def test_no_interval_where_there_is_none() -> None:
     assert rate_interval([0, 0, 1, 0, 0, 0], [0, 0, 1, 0, 0, 0], names(6)) is None  # a third of the draws would divide by 0
 
 
+def test_a_few_units_that_agree_exactly_are_no_evidence() -> None:
+    assert rate_interval([-1] * 5, [10] * 5, names(5)) is None  # the sign test: 2 / 2**5 is above 5 %
+    six = rate_interval([-1] * 6, [10] * 6, names(6))
+    assert six is not None
+    assert (six.low, six.high) == (-0.1, -0.1)
+    unchanged = rate_interval([0, 0], [10, 10], names(2))
+    assert unchanged is not None
+    assert (unchanged.low, unchanged.high) == (0.0, 0.0)
+
+
 def test_lists_that_do_not_fit() -> None:
     with pytest.raises(ScoreError) as caught:
         rate_interval([1, 2], [2, 2], ["a"])

@@ -160,9 +160,7 @@ def test_an_interval_of_a_rate_never_begins_below_zero(make_report: ReportMaker)
 
 
 def test_write_and_read(make_report: ReportMaker, tmp_path: Path) -> None:
-    report = make_report(
-        [("a", "s1", "one two", "one"), ("b", "s2", "three", "free"), ("c", None, "", "x")], decode={"window": "full", "beam": 1}
-    )
+    report = make_report([("a", "s1", "one two", "one"), ("b", "s2", "three", "free"), ("c", None, "", "x")], decode={"window": "full", "beam": 1})
     path = tmp_path / "report.json"
     report.write(path)
     assert ScoreReport.read(path) == report
