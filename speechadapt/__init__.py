@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from speechadapt.evaluation import evaluate
     from speechadapt.models.load import load_model
     from speechadapt.score.compare import Comparison, compare
-    from speechadapt.score.report import ScoreReport, score
+    from speechadapt.score.report import ScoreReport
     from speechadapt.transcriber import Transcriber
 
 PUBLIC = {
@@ -32,13 +32,12 @@ PUBLIC = {
     "compare": "speechadapt.score.compare",
     "evaluate": "speechadapt.evaluation",
     "load_model": "speechadapt.models.load",
-    "score": "speechadapt.score.report",
     "train_adapter": "speechadapt.adapt.train",
 }
 
 __all__ = [
     "AdapterSpec", "Comparison", "Hypothesis", "Manifest", "ScoreReport", "TrainSettings", "Transcriber", "Utterance",
-    "compare", "evaluate", "load_model", "score", "train_adapter",
+    "compare", "evaluate", "load_model", "train_adapter",
 ]  # fmt: skip
 
 
