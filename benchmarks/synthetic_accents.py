@@ -14,11 +14,12 @@ from faster_whisper import WhisperModel
 from whisper_normalizer.english import EnglishTextNormalizer
 
 from speechadapt.synthetic.accents import ACCENTS, parse_accent
-from speechadapt.synthetic.corpus import SplitSize, make_corpus, speak
+from speechadapt.synthetic.corpus import PlannedUtterance, SplitSize, make_corpus, speak
 from speechadapt.units import SAMPLING_RATE
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--accents", nargs="+", default=["standard"] + [f"{a.name}:{s}" for a in ACCENTS[1:] for s in (0.5, 1.0)])
     parser.add_argument("--sentences", type=int, default=48)
@@ -43,26 +44,24 @@ def main() -> None:
         hypotheses = [normalize(" ".join(s.text for s in model.transcribe(w, language="en", beam_size=1)[0])) for w in waveforms]
         result = jiwer.process_words(references, hypotheses)
         audio = sum(map(len, waveforms)) / SAMPLING_RATE
-        print(
-            f"| {name} | {len(plan)} | {len({p.speaker.name for p in plan})} | {100 * result.wer:.1f} | {audio:.0f} | {made:.1f} | {audio / made:.0f} |",
-            flush=True,
-        )
+        people = len({planned.speaker.name for planned in plan})
+        row = (name, len(plan), people, f"{100 * result.wer:.1f}", f"{audio:.0f}", f"{made:.1f}", f"{audio / made:.0f}")
+        print("| " + " | ".join(map(str, row)) + " |", flush=True)
         for reference, hypothesis in list(zip(references, hypotheses, strict=True))[: options.show]:
             print(f"  {reference}\n  {hypothesis}\n")
         if options.errors:
             print_missed(result, plan)
 
 
-def print_missed(result: jiwer.WordOutput, plan: list) -> None:
+def print_missed(result: jiwer.WordOutput, plan: list[PlannedUtterance]) -> None:
     """Words replaced or dropped, and the speakers with the most errors."""
     missed: Counter[str] = Counter()
     speakers: Counter[str] = Counter()
     for planned, reference, hypothesis, chunks in zip(plan, result.references, result.hypotheses, result.alignments, strict=True):
         for chunk in chunks:
             if chunk.type != "equal":
-                missed[
-                    f"{' '.join(reference[chunk.ref_start_idx : chunk.ref_end_idx])} > {' '.join(hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx])}"
-                ] += 1
+                said, heard = reference[chunk.ref_start_idx : chunk.ref_end_idx], hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx]
+                missed[f"{' '.join(said)} > {' '.join(heard)}"] += 1
                 speakers[str(planned.speaker)] += 1
     for entry, count in missed.most_common(400):
         print(f"  {count} {entry}")

@@ -197,54 +197,67 @@ class Clause:
 
     @property
     def subject(self) -> str:
+        """`the teacher`."""
         return self.who.text
 
     @property
     def was(self) -> str:
+        """`was` or `were`."""
         return self.who.was
 
     @property
     def wants(self) -> str:
+        """`wants` or `want`."""
         return "wants" if self.who.third else "want"
 
     @property
     def base(self) -> str:
+        """`wash the cup`."""
         return self._say(self.verb.base)
 
     @property
     def doing(self) -> str:
+        """`washing the cup`."""
         return self._say(self.verb.doing)
 
     @property
     def verb_past(self) -> str:
+        """`washed the cup`."""
         return self._say(self.verb.past)
 
     @property
     def past(self) -> str:
+        """`the teacher washed the cup`."""
         return f"{self.subject} {self.verb_past}"
 
     @property
     def past_negative(self) -> str:
+        """`the teacher did not wash the cup`."""
         return f"{self.subject} did not {self.base}"
 
     @property
     def present(self) -> str:
+        """`the teacher washes the cup`."""
         return f"{self.subject} {self._say(self.verb.third if self.who.third else self.verb.base)}"
 
     @property
     def will(self) -> str:
+        """`the teacher will wash the cup`."""
         return f"{self.subject} will {self.base}"
 
     @property
     def was_doing(self) -> str:
+        """`the teacher was washing the cup`."""
         return f"{self.subject} {self.was} {self.doing}"
 
     @property
     def has_done(self) -> str:
+        """`the teacher has washed the cup`."""
         return f"{self.subject} {self.who.has} {self._say(self.verb.participle)}"
 
     @property
     def has_never_done(self) -> str:
+        """`the teacher has never washed the cup`."""
         return f"{self.subject} {self.who.has} never {self._say(self.verb.participle)}"
 
 
