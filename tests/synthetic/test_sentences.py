@@ -33,13 +33,6 @@ def test_split_depends_on_the_words_only() -> None:
     assert split_of("The old teacher washed a cup.") == split_of("the OLD teacher, washed a cup!!") == "train"
     numbers = ("seven", "eight", "nine", "ten", "eleven", "twelve")
     assert [split_of(f"We need {n} cups.") for n in numbers] == ["test", "train", "test", "test", "train", "train"]
-        "test",
-        "train",
-        "train",
-        "train",
-        "train",
-        "train",
-    ]
 
 
 def test_shares_of_the_splits() -> None:
