@@ -83,9 +83,10 @@ def find_metadata(root: Path) -> list[tuple[Path, str | None]]:
 def read_metadata(path: Path, split: str | None, root: Path, intake: Intake) -> Iterator[NamedRow]:
     """The rows of one metadata file, every value as text."""
     place = path.relative_to(root).as_posix()
+    folder = path.parent.name if path.parent != root else ""
     for line, values in parse_jsonl(path, intake) if path.suffix == ".jsonl" else parse_csv(path, intake):
         # the root is the second place to look: some published folders name files from there
-        yield NamedRow(values=values, place=f"{place}, line {line}", line=line, split=split, roots=(path.parent, root))
+        yield NamedRow(values=values, place=f"{place}, line {line}", line=line, folder=folder, split=split, roots=(path.parent, root))
 
 
 def parse_csv(path: Path, intake: Intake) -> Iterator[tuple[int, dict[str, str]]]:

@@ -70,11 +70,14 @@ def choose_columns(header: Sequence[str], wanted: Mapping[str, str | None], plac
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class NamedRow:
-    """One row before its columns are understood: its values, where it stands, and the split its place gives it."""
+    """One row before its columns are understood: its values, where it stands, the folder of its list (empty for the only one) and the
+    split that folder gives it.
+    """
 
     values: Mapping[str, str]
     place: str
     line: int
+    folder: str = ""
     split: str | None = None
     roots: tuple[Path, ...] = ()
 
@@ -133,10 +136,15 @@ def _rest(values: Mapping[str, str], columns: Mapping[str, str]) -> dict[str, An
 
 
 def _make_ids(named: Sequence[NamedRow], columns: Mapping[str, str]) -> list[str]:
-    """The id column; else the audio's name, with its folders where names repeat, and with the line where one file has several rows."""
+    """The id column; else the audio's name, with its folders where names repeat, and with the line where one file has several rows.
+
+    Where several folders count their ids from the start again, the folder's name is put before all of them.
+    """
     if "id" in columns:
-        return [row.values.get(columns["id"], "").strip() or f"line{row.line}" for row in named]
-    paths = [PurePosixPath(row.values.get(columns["audio"], "").replace("\\", "/")) for row in named]
+        ids = [row.values.get(columns["id"], "").strip() or f"line{row.line}" for row in named]
+        distinct = len({(row.folder, key) for row, key in zip(named, ids, strict=True)})
+        return ids if len(set(ids)) == distinct else [f"{row.folder}-{key}" for row, key in zip(named, ids, strict=True)]
+    paths = [PurePosixPath(row.folder, row.values.get(columns["audio"], "").replace("\\", "/")) for row in named]
     names = [path.stem or f"line{row.line}" for path, row in zip(paths, named, strict=True)]
     if len(set(names)) < len(names):
         names = ["-".join(path.with_suffix("").parts).strip("/-") if path.name else name for path, name in zip(paths, names, strict=True)]

@@ -62,6 +62,7 @@ def finish_corpus(
     _refuse_foreign(out, source, corpus)
     handed = sorted(rows, key=lambda row: row.id)
     rows_read = len(handed) + len(intake.drops)
+    intake.drops = [dataclasses.replace(drop, id=f"{corpus.name}-{drop.id}") for drop in intake.drops]
     drafts, not_chosen = _make_drafts(handed, corpus, options, intake)
     sounds = _store_audio(drafts, out, options, intake)
     utterances = [_place_audio(u, row, sounds[u.id], options) for u, row in drafts if u.id in sounds]

@@ -1,0 +1,279 @@
+"""Preparation: what holds for every corpus, whatever its script."""
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from speechadapt.data.manifest import Manifest
+from speechadapt.errors import AudioError, CorpusError, MisuseError
+from speechadapt.preparation import (
+    Corpus,
+    CorpusRow,
+    Intake,
+    PrepareOptions,
+    PrepReport,
+    accent_slug,
+    finish_corpus,
+    gender_of,
+    locate_audio,
+    read_accent_map,
+    speaker_key,
+)
+from speechadapt.text.cleaning import clean_text, has_words
+
+CORPUS = Corpus(
+    name="mini", title="Mini", license="CC0", commercial_use="yes", home="nowhere", expects="a folder.", accent_label="none", language="en"
+)
+
+
+@pytest.fixture
+def rows(tmp_path: Path, write_tone: Any) -> list[CorpusRow]:
+    """Eight speakers of two accents with ten lines each."""
+    return [
+        CorpusRow(
+            id=f"{s}-{n}",
+            audio=write_tone(tmp_path / f"src/{s}-{n}.wav", 0.4 + n / 50, seed=10 * s + n),
+            text=f"line {n} of speaker {s}",
+            speaker=f"s{s}",
+            accent_raw=("Fife", "Northern Irish")[s % 2],
+        )
+        for s in range(8)
+        for n in range(10)
+    ]
+
+
+def finish(rows: list[CorpusRow], tmp_path: Path, out: str = "out", **options: Any) -> PrepReport:
+    given = PrepareOptions(**options)
+    return finish_corpus(rows, corpus=CORPUS, source=tmp_path / "src", out=tmp_path / out, options=given, audio_roots=[tmp_path / "src"])
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "prep_report.json"
+    }
+
+
+def test_the_result_depends_on_neither_jobs_nor_order(rows: list[CorpusRow], tmp_path: Path) -> None:
+    first = finish(rows, tmp_path, "one", splits="speaker", jobs=1)
+    second = finish(rows[::-1], tmp_path, "two", splits="speaker", jobs=2)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    assert (first.splits, first.accents, first.overlap) == (second.splits, second.accents, second.overlap)
+
+
+def test_a_second_run_keeps_the_audio_and_mends_what_was_broken(rows: list[CorpusRow], tmp_path: Path) -> None:
+    finish(rows, tmp_path)
+    before = contents(tmp_path / "out")
+    files = sorted((tmp_path / "out/audio").iterdir())
+    times = {path: path.stat().st_mtime_ns for path in files}
+    files[0].unlink()
+    files[1].write_bytes(files[1].read_bytes()[:200])
+    report = finish(rows, tmp_path)
+    assert report.repairs == {"audio of an earlier run kept": 78}
+    assert contents(tmp_path / "out") == before
+    assert {path for path in files if path.stat().st_mtime_ns != times[path]} == set(files[:2])
+
+
+def test_a_changed_source_is_converted_again(rows: list[CorpusRow], tmp_path: Path, write_tone: Any) -> None:
+    finish(rows[:2], tmp_path)
+    before = contents(tmp_path / "out")
+    write_tone(tmp_path / "src/0-0.wav", 0.4, seed=999)
+    finish(rows[:2], tmp_path)
+    after = contents(tmp_path / "out")
+    assert [name for name in before if before[name] != after[name]] == ["audio/mini-0-0.flac"]
+
+
+def test_counts_add_up_and_the_report_is_written(rows: list[CorpusRow], tmp_path: Path) -> None:
+    intake = Intake()
+    intake.drop("lost", "not-in-text", "no text for it", "test")
+    report = finish_corpus(
+        [*rows, CorpusRow(id="0-0", audio=rows[1].audio, text="again")],
+        corpus=CORPUS, source=tmp_path / "src", out=tmp_path / "out", options=PrepareOptions(limit=30), intake=intake,
+    )  # fmt: skip
+    assert report.rows_read == 82 == report.kept + report.not_chosen + sum(report.dropped.values())
+    assert (report.kept, report.not_chosen, report.dropped) == (30, 50, {"duplicate-id": 1, "not-in-text": 1})
+    assert [(drop.id, drop.split) for drop in report.test_dropped] == [("mini-lost", "test")]
+    assert report.speakers == 8  # --limit spreads its choice
+    assert json.loads((tmp_path / "out/prep_report.json").read_text()) == json.loads(json.dumps(report.to_json()))
+    assert report.hours == pytest.approx(sum(u.duration for u in Manifest.read(tmp_path / "out/all.jsonl")) / 3600, abs=1e-4)
+    assert report.accents["northern_irish"]["utterances"] + report.accents["fife"]["utterances"] == 30
+
+
+def test_a_dry_run_writes_nothing(rows: list[CorpusRow], tmp_path: Path) -> None:
+    report = finish(rows, tmp_path, dry_run=True, splits="speaker")
+    assert not (tmp_path / "out").exists()
+    assert (report.kept, report.out) == (80, None)
+    assert report.splits["test"]["speakers"] == 2
+
+
+def test_splits_can_be_asked_for_and_accents_are_mapped(rows: list[CorpusRow], tmp_path: Path) -> None:
+    report = finish(rows, tmp_path, splits="speaker+sentence", accent_map={"fife": "en_scotland"})
+    assert sorted(report.accents) == ["en_scotland", "northern_irish"]
+    assert all(pair[what] == 0 for pair in report.overlap.values() for what in ("speakers", "sentences", "recordings", "audio"))
+    with pytest.raises(CorpusError, match=r"this corpus names no official splits\. Choose --splits speaker"):
+        finish(rows, tmp_path, splits="official")
+
+
+def test_too_much_missing_audio_is_an_error_unless_allowed(rows: list[CorpusRow], tmp_path: Path) -> None:
+    for row in rows[:5]:
+        Path(str(row.audio)).unlink()
+    assert finish(rows, tmp_path).dropped == {"missing": 5}  # a handful is counted
+    Path(str(rows[5].audio)).unlink()
+    with pytest.raises(
+        CorpusError, match=r"6 of 80 rows \(7\.5%\) have no usable audio, at most 5% are accepted; the first: row \"mini-0-0\": .*0-0\.wav"
+    ):
+        finish(rows, tmp_path)
+    assert len(Manifest.read(tmp_path / "out/all.jsonl")) == 75  # what was there before is not lost
+    assert finish(rows, tmp_path, allow_missing=True).dropped == {"missing": 6}
+
+
+def test_nothing_left_is_an_error(rows: list[CorpusRow], tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"none of 0 rows is left \(nothing was read\)"):
+        finish([], tmp_path)
+    for row in rows:
+        Path(str(row.audio)).write_text("no")
+    with pytest.raises(CorpusError, match=r"80 of 80 rows \(100\.0%\) have no usable audio.* mini expects: a folder\. Correct the corpus\."):
+        finish(rows, tmp_path, allow_missing=True)
+
+
+def test_an_output_folder_of_another_corpus_is_refused(rows: list[CorpusRow], tmp_path: Path) -> None:
+    finish(rows[:1], tmp_path)
+    (tmp_path / "out/corpus.json").write_text('{"name": "other"}')
+    with pytest.raises(MisuseError, match=r'out: holds the prepared corpus "other", not "mini"\. Choose another folder\.'):
+        finish(rows[:1], tmp_path)
+    with pytest.raises(MisuseError, match="is the corpus itself"):
+        finish(rows[:1], tmp_path, "src")
+
+
+def chirp(seconds: float, seed: int) -> np.ndarray:
+    return (0.1 * np.random.default_rng(seed).standard_normal(round(seconds * 16_000))).astype(np.float32)
+
+
+def test_audio_may_be_made_instead_of_read(tmp_path: Path) -> None:
+    rows = [CorpusRow(id=f"{n}", audio=functools.partial(chirp, 0.5 + n / 10, n), text=f"made {n}", speaker="v") for n in range(3)]
+    report = finish(rows, tmp_path)
+    assert [u.duration for u in Manifest.read(tmp_path / "out/all.jsonl")] == [0.5, 0.6, 0.7]
+    assert report.kept == 3
+    with pytest.raises(MisuseError, match="--in-place: this corpus makes its audio"):
+        finish(rows, tmp_path, "two", in_place=True)
+
+
+def test_narrow_and_clipped_recordings_are_flagged(tmp_path: Path, write_tone: Any) -> None:
+    narrow = CorpusRow(id="n", audio=write_tone(tmp_path / "src/n.wav", sampling_rate=8000), text="telephone")
+    loud = CorpusRow(id="l", audio=write_tone(tmp_path / "src/l.wav", level=9.0), text="loud")
+    report = finish([narrow, loud], tmp_path)
+    assert report.warnings == {"clipped": 1, "narrow-band": 1}
+    rows = {u.id: u for u in Manifest.read(tmp_path / "out/all.jsonl")}
+    assert rows["mini-n"].meta == {"bandwidth": "narrow"}
+    assert rows["mini-n"].duration == 1.0
+
+
+def test_a_recording_that_was_never_cut_is_not_decoded(tmp_path: Path, write_tone: Any) -> None:
+    data = bytearray(write_tone(tmp_path / "src/a.flac", 1.0).read_bytes())
+    data[21:26] = bytes([data[21] & 0xF0, 0x04, 0x00, 0x00, 0x00])  # the header now says 67,108,864 samples: 70 minutes
+    (tmp_path / "src/a.flac").write_bytes(data)
+    good = CorpusRow(id="g", audio=write_tone(tmp_path / "src/g.wav"), text="good")
+    report = finish([CorpusRow(id="a", audio=tmp_path / "src/a.flac", text="long"), good], tmp_path)
+    assert report.dropped == {"too-long": 1}
+    assert "70 min in one row, at most 60 min" in report.dropped_examples["too-long"][0]
+
+
+def test_ids_that_are_no_file_names_still_get_files_of_their_own(tmp_path: Path, write_tone: Any) -> None:
+    ids = ["a/b", "a_b", "a:b", "A_B", "ü", "../up", "x" * 300]
+    rows = [CorpusRow(id=key, audio=write_tone(tmp_path / f"src/{n}.wav", seed=n), text=f"line {n}") for n, key in enumerate(ids)]
+    finish(rows, tmp_path)
+    manifest = Manifest.read(tmp_path / "out/all.jsonl")
+    paths = [manifest.audio_path(u) for u in manifest]
+    assert len({str(path).casefold() for path in paths}) == len(ids)
+    assert {path.parent for path in paths} == {(tmp_path / "out/audio").resolve()}
+    assert {u.id for u in manifest} == {f"mini-{key}" for key in ids}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"case": "upper"}, r'--case "upper": must be one of lower, sentence, keep'),
+        ({"splits": "random"}, r'--splits "random": must be one of official, speaker, speaker\+sentence'),
+        ({"engine": "ray"}, r'--engine "ray": must be one of local'),
+        ({"jobs": 0}, r"--jobs 0: must be 1 or more"),
+        ({"limit": -1}, r"--limit -1: must be 1 or more"),
+        ({"min_duration": 31.0}, r"shortest duration 31 s is not below the longest, 30 s"),
+        ({"max_duration": 0.2}, r"shortest duration 0\.3 s is not below the longest, 0\.2 s"),
+    ],
+)
+def test_options_outside_their_range(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(MisuseError, match=message):
+        PrepareOptions(**options)
+
+
+def test_located_audio_stays_under_its_roots(tmp_path: Path, write_tone: Any) -> None:
+    root = tmp_path / "root"
+    sound = write_tone(root / "Clips/A.WAV")
+    outside = write_tone(tmp_path / "outside.wav")
+    assert locate_audio("Clips/a.wav", [root]) == sound
+    assert locate_audio("Clips\\A.WAV", [root]) == sound
+    assert locate_audio(str(sound), [root]) == sound
+    (root / "link.wav").symlink_to(outside)
+    for given in ("../outside.wav", str(outside), "Clips/../../outside.wav", "link.wav"):
+        with pytest.raises(AudioError, match="leaves the folder of the corpus") as caught:
+            locate_audio(given, [root])
+        assert caught.value.reason == "outside-corpus"
+    with pytest.raises(AudioError, match=r'no file "Clips/b\.wav" under') as caught:
+        locate_audio("Clips/b.wav", [root])
+    assert caught.value.reason == "missing"
+    with pytest.raises(AudioError):
+        locate_audio(str(outside), [root, tmp_path])  # an absolute path must lie under the first root
+
+
+@pytest.mark.parametrize(
+    ("label", "slug"),
+    [("Northern Irish", "northern_irish"), ("  Español (México)", "espanol_mexico"), ("粤语", "粤语"), ("en-GB/London", "en_gb_london")],
+)
+def test_accent_slugs(label: str, slug: str) -> None:
+    assert accent_slug(label) == slug
+
+
+def test_genders_and_speakers() -> None:
+    intake = Intake()
+    labels = ["M", "male_masculine", "Female", "famale", "non-binary", "", None, "do_not_wish_to_say", "robot"]
+    assert [gender_of(label, intake) for label in labels] == ["male", "male", "female", "female", "other", None, None, None, None]
+    assert intake.repairs == {"gender label not understood, left empty": 1}
+    assert [speaker_key(CORPUS, native) for native in ("007", "other:7", " ", None)] == ["mini:007", "other:7", None, None]
+
+
+def test_accent_maps(tmp_path: Path) -> None:
+    (tmp_path / "map.json").write_text('{" Fife ": "en_scotland"}')
+    assert read_accent_map(tmp_path / "map.json") == {"fife": "en_scotland"}
+    (tmp_path / "map.json").write_text("[1]")
+    with pytest.raises(MisuseError, match="an accent map is one JSON object"):
+        read_accent_map(tmp_path / "map.json")
+
+
+@pytest.mark.parametrize(
+    ("raw", "case", "language", "text"),
+    [
+        ("WE CALL IT BEAR", "sentence", "en", "We call it bear."),
+        ("I THINK I'M RIGHT AND I'LL GO", "sentence", "en", "I think I'm right and I'll go."),
+        ("IS IT SO?", "sentence", "en", "Is it so?"),
+        ("all lower i said", "sentence", "en", "All lower I said."),
+        ("HI-FI AND WI-FI", "sentence", "en", "Hi-fi and wi-fi."),
+        ("Already Mixed by Ann", "sentence", "en", "Already Mixed by Ann"),
+        ("ICH BIN HIER", "sentence", "de", "Ich bin hier."),
+        ("IĞDIR VE İZMİR", "lower", "tr", "ığdır ve izmir"),
+        ("İZMİR GÜZEL", "sentence", "tr", "İzmir güzel."),
+        ("नमस्ते दुनिया", "sentence", "hi", "नमस्ते दुनिया"),
+        ("  two\t words\n ", "keep", "en", "two words"),
+        ("It\u2019s \u201cfine\u201d\u00a0now", "keep", "en", 'It\'s "fine" now'),
+        ("cafe\u0301", "keep", None, "café"),
+        ("…", "sentence", "en", "…"),
+    ],
+)
+def test_cleaning(raw: str, case: str, language: str | None, text: str) -> None:
+    assert clean_text(raw, case=case, language=language) == text
+
+
+def test_words_are_letters_or_digits() -> None:
+    assert [has_words(text) for text in ("", " … !", "7", "a", "न", "…ß")] == [False, False, True, True, True, True]
