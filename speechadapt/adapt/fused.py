@@ -74,6 +74,9 @@ def _is_plain(layer: Any) -> bool:
 def _forward(layer: Any, x: torch.Tensor) -> torch.Tensor:
     name = layer.active_adapters[0]
     base = layer.base_layer
+    if layer.merged:  # a dev score decodes with the adapter inside the weight already
+        result: torch.Tensor = base(x)
+        return result
     tensors = [x, base.weight, base.bias, layer.lora_A[name].weight, layer.lora_B[name].weight]
     kind = x.device.type
     if torch.is_autocast_enabled(kind):

@@ -30,7 +30,7 @@ from speechadapt.audio.batching import Batch, batches_for_training
 from speechadapt.audio.waveform import Waveform, read_waveform
 from speechadapt.data.manifest import Manifest
 from speechadapt.data.utterance import Utterance
-from speechadapt.errors import AudioError, TrainingError
+from speechadapt.errors import AudioError, MisuseError, TrainingError
 from speechadapt.files import write_json
 from speechadapt.models.speech_model import SpeechModel
 from speechadapt.units import SAMPLING_RATE
@@ -78,7 +78,9 @@ class TrainingData:
                 except TrainingError:
                     self._drop("text longer than the model can emit", utterance)
         if not self.rows:
-            raise TrainingError(f"{manifest.name}: none of its {len(manifest)} utterances can be used: {self.dropped}. Check it with: speechadapt check")
+            raise TrainingError(
+                f"{manifest.name}: none of its {len(manifest)} utterances can be used: {self.dropped}. Check it with: speechadapt check"
+            )
         self._cache: dict[str, Waveform] = {}
         self._room = CACHE_BYTES
 
@@ -236,12 +238,54 @@ def train_adapter(
     return run.finish()
 
 
+def plan_steps(model: SpeechModel, train: Manifest, settings: TrainSettings, minutes: float, *, probe_steps: int = 5) -> TrainSettings:
+    """Turn a wish in minutes into a fixed number of steps, by timing a few on a copy of the settings' plan.
+
+    Stopping by the clock would make a resumed run differ from an uninterrupted one, so the clock is asked once, here.
+
+    Args:
+        model: a base model; probed with a throw-away adapter, which is taken out again.
+        train: the rows to be trained on.
+        settings: `steps` and `epochs` are replaced.
+        minutes: wished training time, dev scores not counted.
+        probe_steps: steps timed, after one that warms up.
+
+    Returns:
+        The settings with `steps` set, at least 1.
+
+    Raises:
+        MisuseError: minutes is not above 0.
+        TrainingError: nothing to train on.
+    """
+    if not minutes > 0:
+        raise MisuseError(f"minutes is {minutes}, must be above 0. Correct the setting.")
+    data = TrainingData(model, train)
+    plan = batch_plan(data.durations, dataclasses.replace(settings, steps=probe_steps + 1))
+    add_adapter(model, AdapterSpec())
+    parameters = trainable(model.network)
+    times = []
+    try:
+        with keep_freed_memory(), fused_lora(model.network):
+            for step, rows in enumerate(plan):
+                begun = time.perf_counter()
+                batch = make_training_batch(model, data, rows, step, dataclasses.replace(settings, full_window_share=0.0))
+                if batch is not None:
+                    model.loss(batch.to(model.device)).backward()  # type: ignore[no-untyped-call]
+                for parameter in parameters.values():
+                    parameter.grad = None
+                times.append(time.perf_counter() - begun)
+    finally:
+        model.network = model.network.unload()  # type: ignore[operator]
+        model.adapted = False
+        model.network.requires_grad_(False)
+        model.network.eval()
+    return dataclasses.replace(settings, steps=max(1, round(minutes * 60 / (sum(times[1:]) / probe_steps))))
+
+
 class _Run:
     """The state of one training run: data, optimizer, logs and scores."""
 
-    def __init__(
-        self, model: SpeechModel, train: Manifest, spec: AdapterSpec, settings: TrainSettings, out: Path, validate: Validate | None
-    ) -> None:
+    def __init__(self, model: SpeechModel, train: Manifest, spec: AdapterSpec, settings: TrainSettings, out: Path, validate: Validate | None) -> None:
         self.model, self.train, self.spec, self.settings, self.out, self.validate = model, train, spec, settings, out, validate
         self.data = TrainingData(model, train)
         self.plan = batch_plan(self.data.durations, settings)
@@ -311,7 +355,9 @@ class _Run:
             self.writer = SummaryWriter(str(self.out / "tensorboard"), purge_step=start)
             if start == 0:
                 self.log_path.unlink(missing_ok=True)
-        self.bar = tqdm(range(start, len(self.plan)), initial=start, total=len(self.plan), desc="train", unit="step", disable=not main, file=sys.stderr)
+        self.bar = tqdm(
+            range(start, len(self.plan)), initial=start, total=len(self.plan), desc="train", unit="step", disable=not main, file=sys.stderr
+        )
         try:
             yield from self.bar
         finally:
