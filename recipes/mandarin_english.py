@@ -9,10 +9,9 @@ Guards are speech that the base serves already and must go on serving. Without a
 with --set GUARDS=data/british/test.jsonl,data/american/test.jsonl.
 """
 
-from speechadapt.recipe import (
-    SHORT, AdapterSpec, Path, Run, TrainSettings, Verdict,
-    load_model, load_shipped, prove, read_sets, score_sets, train_on,
-)  # fmt: skip
+from pathlib import Path
+
+from speechadapt.recipe import SHORT, AdapterSpec, Run, TrainSettings, Verdict, load_model, load_shipped, prove, read_sets, score_sets, train_on
 
 BASE: str = "openai/whisper-tiny.en"
 LANGUAGE: str = "en"
@@ -23,9 +22,9 @@ TRAIN = TrainSettings(epochs=4.0)
 
 
 def main(run: Run) -> Verdict:
-    """Load, score the base, train, score what ships, prove."""
-    sets = read_sets(run, DATA, guards=GUARDS, corpus="speechocean762")
+    """Load, read the sets, score the base, train, score what ships, prove."""
     model = load_model(BASE, language=LANGUAGE)
+    sets = read_sets(run, DATA, guards=GUARDS, corpus="speechocean762")
     base = score_sets(run, model, sets, system="base")
     train_on(run, model, sets, spec=SPEC, settings=TRAIN)
     shipped = load_shipped(run, BASE, language=LANGUAGE)

@@ -5,9 +5,20 @@ rules is the guard. It shows the whole way on two cores; what it finds is about 
 """
 
 from speechadapt.recipe import (
-    SHORT, AdapterSpec, Run, TrainSettings, Verdict,
-    load_model, load_shipped, make_synthetic, prove, read_sets, score_sets, show_side_by_side, train_on,
-)  # fmt: skip
+    SHORT,
+    AdapterSpec,
+    Run,
+    TrainSettings,
+    Verdict,
+    load_model,
+    load_shipped,
+    make_synthetic,
+    prove,
+    read_sets,
+    score_sets,
+    show_side_by_side,
+    train_on,
+)
 
 BASE: str = "openai/whisper-tiny.en"
 ACCENT: str = "mandarin"
@@ -21,11 +32,11 @@ TRAIN = TrainSettings(epochs=3.0)
 
 
 def main(run: Run) -> Verdict:
-    """Speak the corpus, load, score the base, train, score what ships, prove, and show two clips."""
+    """Load, speak the corpus, score the base, train, score what ships, prove, and show two clips."""
+    model = load_model(BASE)
     data = make_synthetic(run, ACCENT, train=TRAIN_SIZE, dev=DEV_SIZE, test=TEST_SIZE)
     guard = make_synthetic(run, "standard", test=GUARD_SIZE)
     sets = read_sets(run, data, guards=[guard / "test.jsonl"])
-    model = load_model(BASE)
     base = score_sets(run, model, sets, system="base")
     train_on(run, model, sets, spec=SPEC, settings=TRAIN)
     shipped = load_shipped(run, BASE)
@@ -33,6 +44,5 @@ def main(run: Run) -> Verdict:
     short = score_sets(run, shipped, sets, system="adapted-short", decode=SHORT)
     verdict = prove(run, sets, base, adapted, short)
     show_side_by_side(run, sets, BASE)
-    run.say(f"next, your own recordings:  speechadapt transcribe YOUR.wav --adapter {run.adapter}")
-    run.say("and your own corpus:  speechadapt prepare table YOUR.csv data/mine --splits speaker  &&  speechadapt adapt " + BASE + " data/mine")
+    run.say(f"next, your own corpus:  speechadapt prepare table YOUR.csv data/mine --splits speaker && speechadapt adapt {BASE} data/mine")
     return verdict

@@ -23,7 +23,7 @@ from speechadapt.preparation.report import REPORT_FILE
 from speechadapt.provenance import package_version
 from speechadapt.runs import Run
 from speechadapt.score.phrases import percent, percent_range
-from speechadapt.score.plot import plot_run
+from speechadapt.score.plot import plot_sets
 from speechadapt.score.render import run_markdown
 from speechadapt.score.report import DEFAULT_GROUPS, ScoreReport, score
 from speechadapt.score.verdict import ComparisonSet, comparison_set, write_comparison
@@ -187,7 +187,7 @@ def make_synthetic(
         MisuseError: an unknown accent, or a size that is not two numbers.
         MissingExtraError: hibari-tts is not installed.
     """
-    sizes = {}
+    sizes: dict[str, int] = {}
     for split, size in (("train", train), ("dev", dev), ("test", test)):
         if len(size) != 2:
             raise MisuseError(f"the size of {split} is {tuple(size)}, must be two numbers: speakers, and sentences by each. Correct the setting.")
@@ -292,7 +292,7 @@ def train_on(
         run.say(f"training: {settings.steps} steps, which a probe says take about {minutes:g} min; the number is fixed now")
 
     def dev_wer(adapted: SpeechModel) -> float:
-        report = score(sets.dev, transcribe_manifest(adapted, sets.dev, settings=SHORT), system="dev", normalizer=normalizer, by=())
+        report = score(sets.dev, transcribe_manifest(adapted, sets.dev, settings=SHORT, progress=False), system="dev", normalizer=normalizer, by=())
         if report.wer is None:
             raise TrainingError(f'dev: no reference has a word after the normalizer "{normalizer}". Check the texts of the dev manifest.')
         return report.wer
@@ -315,7 +315,7 @@ def prove(
         comparison_set(one.name, one.path, one.role, base[one.name], adapted[one.name], short[one.name] if short else None) for one in sets.scored
     )
     write_comparison(run.comparison, verdict)
-    plot_run(verdict, run.plot)
+    plot_sets(verdict, run.plot)
     write_text(run.summary, run_markdown(verdict, title=f"Run {run.folder.name}", plot=run.plot.name, notes=_notes(run, sets)))
     return verdict
 
@@ -330,20 +330,16 @@ def _notes(run: Run, sets: Sets) -> list[str]:
         f"base {adapter.base_id}, revision {adapter.base_revision}",
         f"adapter: {wish}; {adapter.trainable:,} of {adapter.total:,} parameters trained ({100 * adapter.trainable / adapter.total:.2f} %)",
     ]
-    notes += [
-        f"{split}: {len(m)} utterances, {len(m.speakers)} speakers, {clock(m.hours * 3600)}"
-        for split, m in (("train", sets.train), ("dev", sets.dev))
-    ]
-    dropped = read_json(run.leaks)
-    notes += [
-        f"{split}: {dropped[split]['dropped']} of {dropped[split]['rows']} rows dropped for sharing a speaker, recording or sentence"
-        for split in dropped
-    ]
+    leaks = read_json(run.leaks)
+    for split, manifest in (("train", sets.train), ("dev", sets.dev)):
+        size = f"{len(manifest)} utterances, {len(manifest.speakers)} speakers, {clock(manifest.hours * 3600)}"
+        gone = f"{leaks[split]['dropped']} of {leaks[split]['rows']} rows dropped for sharing something with a test or guard set"
+        notes.append(f"{split}: {size}; {gone}")
     return [*notes, f"code {environment['code'] or 'from a wheel'}; {packages}", "settings.json, environment.json and recipe.py repeat it"]
 
 
 def show_side_by_side(run: Run, sets: Sets, base: str, *, language: str | None = None, clips: int = 2) -> None:
-    """Transcribe the first clip of the first speakers of the first test set with the base and with the adapter, and print both.
+    """Transcribe the first clip of the first speakers of the first test set with the base and with the adapter, and show both.
 
     They are the first ones, not chosen ones.
     """
@@ -354,7 +350,7 @@ def show_side_by_side(run: Run, sets: Sets, base: str, *, language: str | None =
         first.setdefault(u.speaker, u)
     for u in list(first.values())[:clips]:
         path = manifest.audio_path(u)
-        print(f"{u.id}\n  said     {u.text}\n  base     {before.transcribe(path).text}\n  adapted  {after.transcribe(path).text}\n")
+        run.say(f"{u.id}\n  said     {u.text}\n  base     {before.transcribe(path).text}\n  adapted  {after.transcribe(path).text}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -382,8 +378,8 @@ class AdaptJob:
     normalizer: str | None = None
     by: tuple[str, ...] = DEFAULT_GROUPS
     minutes: float | None = None
-    spec: AdapterSpec = AdapterSpec()
-    train: TrainSettings = TrainSettings()
+    spec: AdapterSpec = dataclasses.field(default_factory=AdapterSpec)
+    train: TrainSettings = dataclasses.field(default_factory=TrainSettings)
     device: str | None = None
 
     def check(self) -> None:
@@ -403,13 +399,13 @@ class AdaptJob:
 
 
 def adapt_and_prove(run: Run, job: AdaptJob) -> Verdict:
-    """Read the sets, score the base, train, score what ships, prove."""
-    sets = read_sets(run, job.data, tests=job.tests, guards=job.guards, make_guard=job.make_guard, language=job.language, strict=job.strict)
-    language = job.language or language_of(sets.train)
+    """Load, read the sets, score the base, train, score what ships, prove."""
+    language = job.language or language_of(Manifest.read(job.data / "train.jsonl"))
     model = load_model(job.base, revision=job.revision, language=language, device=job.device)
     if model.language is None:
-        raise MisuseError(f"{job.data}: its rows name no language, and {job.base} knows many. Give --language, for example --language en.")
+        raise MisuseError(f"{job.data}: its rows name no one language, and {job.base} knows many. Give --language, for example --language en.")
     normalizer = job.normalizer or ("english" if model.language == "en" else f"basic:{model.language}")
+    sets = read_sets(run, job.data, tests=job.tests, guards=job.guards, make_guard=job.make_guard, language=model.language, strict=job.strict)
     base = score_sets(run, model, sets, system="base", normalizer=normalizer, by=job.by)
     train_on(run, model, sets, spec=job.spec, settings=job.train, minutes=job.minutes, normalizer=normalizer)
     shipped = load_shipped(run, job.base, revision=job.revision, language=language, device=job.device)

@@ -11,15 +11,25 @@ from speechadapt.adapt.spec import AdapterSpec, TrainSettings
 from speechadapt.bundled import bundled_folder, bundled_names, load_script
 from speechadapt.errors import MisuseError
 from speechadapt.experiment import (
-    FULL, SHORT, Sets, Verdict, load_shipped, make_synthetic, prove, read_sets, score_sets, show_side_by_side, train_on,
-)  # fmt: skip
+    FULL,
+    SHORT,
+    Sets,
+    Verdict,
+    load_shipped,
+    make_synthetic,
+    prove,
+    read_sets,
+    score_sets,
+    show_side_by_side,
+    train_on,
+)
 from speechadapt.models.load import load_model
 from speechadapt.models.speech_model import DecodeSettings
-from speechadapt.runs import Run, discarded_if_bare, open_run
+from speechadapt.runs import TYPED, Run, discarded_if_bare, open_run
 from speechadapt.settings import override, settings_of, to_json
 
 __all__ = [
-    "FULL", "SHORT", "AdapterSpec", "DecodeSettings", "Path", "Run", "Sets", "TrainSettings", "Verdict",
+    "FULL", "SHORT", "AdapterSpec", "DecodeSettings", "Run", "Sets", "TrainSettings", "Verdict",
     "load_model", "load_shipped", "make_synthetic", "prove", "read_sets", "score_sets", "show_side_by_side", "train_on",
 ]  # fmt: skip
 
@@ -66,6 +76,6 @@ def run_recipe(path: Path, *, assignments: Sequence[str] = (), out: Path, resume
     for name, setting in settings.items():
         setattr(recipe, name, setting.value)
     values = {name: to_json(setting.value) for name, setting in settings.items()}
-    run = open_run(out, settings={"command": "run", "recipe": path.stem, "set": list(assignments), "settings": values}, recipe=path, resume=resume)
+    run = open_run(out, settings={"command": "run", "recipe": path.stem, "settings": values, TYPED: list(assignments)}, recipe=path, resume=resume)
     with discarded_if_bare(run):
         return run, main(run)

@@ -15,6 +15,8 @@ from speechadapt.files import atomic_path, read_json, write_json
 
 SETTINGS_FILE = "settings.json"
 ADAPTER_FILE = "speechadapt.json"
+TYPED = "set"
+"""Key of the settings that keeps what was typed after --set; what it came to is compared, not its spelling."""
 BARE = {SETTINGS_FILE, "environment.json", "recipe.py", "log.txt", "leaks.json"}
 """What a run folder holds before anything was computed."""
 
@@ -131,7 +133,8 @@ def discarded_if_bare(run: Run) -> Iterator[None]:
 def _check_same(folder: Path, settings: dict[str, Any]) -> None:
     if not (folder / SETTINGS_FILE).is_file():
         raise MisuseError(f"{folder}: no {SETTINGS_FILE} in it, so it is no run folder that could be resumed. Give another --out.")
-    for name, then, now in _differences(read_json(folder / SETTINGS_FILE), settings):
+    first, again = ({key: value for key, value in one.items() if key != TYPED} for one in (read_json(folder / SETTINGS_FILE), settings))
+    for name, then, now in _differences(first, again):
         raise MisuseError(
             f"{folder}: was started with {name} = {then!r}, now it is {now!r}; a resumed run keeps its settings. "
             "Give the same settings again, or another --out."

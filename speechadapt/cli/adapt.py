@@ -21,18 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     spec, train = AdapterSpec(), TrainSettings()
     parser.add_argument("base", metavar="BASE", help="a Hub id such as openai/whisper-tiny.en, or a folder")
     parser.add_argument("data", metavar="DATA_DIR", type=Path, help="a prepared corpus: train.jsonl, dev.jsonl and perhaps test.jsonl")
-    parser.add_argument(
-        "--test", action="append", type=Path, default=[], metavar="M", help="test manifest (default: DATA_DIR/test.jsonl); may be repeated"
-    )
-    parser.add_argument(
-        "--guard", action="append", type=Path, default=[], metavar="M", help="speech the base serves well and must go on serving; may be repeated"
-    )
+    more = "may be repeated"
+    parser.add_argument("--test", action="append", type=Path, default=[], metavar="M", help=f"test manifest (default: DATA_DIR/test.jsonl); {more}")
+    parser.add_argument("--guard", action="append", type=Path, default=[], metavar="M", help=f"speech the base must go on serving; {more}")
     parser.add_argument("--no-guard", action="store_true", help="do not make synthetic standard English where no guard is given")
     parser.add_argument("--out", type=Path, metavar="DIR", help="the run folder (default: runs/ and the names of corpus and base)")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
-    parser.add_argument(
-        "--strict", action="store_true", help="refuse training rows that share a speaker, recording or sentence with a test or guard set"
-    )
+    parser.add_argument("--strict", action="store_true", help="refuse training rows that share something with a test or guard set")
     parser.add_argument("--revision", metavar="SHA", help="of the base on the Hub")
     parser.add_argument("--language", metavar="TAG", help="of the speech, such as en (multilingual bases; default: what the manifests say)")
     parser.add_argument("--normalizer", metavar="NAME", help="what counts as the same word (default: english for English, else basic)")
@@ -42,12 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=float, metavar="N", help=f"passes over the training data (default: {train.epochs:g})")
     parser.add_argument("--learning-rate", type=float, metavar="X", help=f"at its peak (default: {train.learning_rate:g})")
     parser.add_argument("--batch-seconds", type=float, metavar="S", help=f"seconds of audio per step (default: {train.batch_seconds:g})")
-    parser.add_argument(
-        "--full-window-share",
-        type=float,
-        metavar="X",
-        help=f"share of the steps that see the whole 30 s window (default: {train.full_window_share:g})",
-    )
+    parser.add_argument("--full-window-share", type=float, metavar="X", help=f"steps that see all 30 s (default: {train.full_window_share:g})")
     parser.add_argument("--method", choices=METHODS, help=f"(default: {spec.method})")
     parser.add_argument("--rank", type=int, metavar="N", help=f"of the adapter (default: {spec.rank})")
     parser.add_argument("--alpha", type=float, metavar="X", help=f"the update is scaled by alpha / rank (default: {spec.alpha:g})")

@@ -59,13 +59,18 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _manifest(options: argparse.Namespace) -> int:
+    from speechadapt.adapt.adapter import load_adapter, read_adapter
     from speechadapt.data.manifest import Manifest
     from speechadapt.evaluation import transcribe_manifest
     from speechadapt.models.load import load_model
     from speechadapt.models.speech_model import DecodeSettings
 
     manifest = Manifest.read(options.manifest)
-    model = load_model(_base(options), revision=options.revision, adapter=options.adapter, language=options.language, device=options.device)
+    facts = read_adapter(options.adapter) if options.adapter else None
+    base, language = options.base or (facts.base_id if facts else ""), options.language or (facts.language if facts else None)
+    model = load_model(base, revision=options.revision, language=language, device=options.device)
+    if facts:
+        load_adapter(model, facts.folder)
     hypotheses = transcribe_manifest(model, manifest, settings=DecodeSettings(window=options.window, beam=options.beam))
     _write(options, [one.to_json() for one in hypotheses])
     return 0
@@ -76,7 +81,7 @@ def _recordings(options: argparse.Namespace) -> int:
     from speechadapt.transcriber import Transcriber
 
     transcriber = Transcriber(
-        _base(options),
+        options.base,
         adapter=options.adapter,
         revision=options.revision,
         language=options.language,
@@ -98,13 +103,6 @@ def _recordings(options: argparse.Namespace) -> int:
 def _row(path: Path, transcript: "Transcript") -> dict[str, Any]:
     segments = [{"start": s.start, "end": s.end, "text": s.text, "avg_logprob": s.avg_logprob} for s in transcript.segments]
     return {"id": str(path), "text": transcript.text, "segments": segments}
-
-
-def _base(options: argparse.Namespace) -> str:
-    from speechadapt.files import read_json
-    from speechadapt.runs import ADAPTER_FILE
-
-    return str(options.base or read_json(options.adapter / ADAPTER_FILE)["base_id"])
 
 
 def _write(options: argparse.Namespace, rows: list[dict[str, Any]]) -> None:

@@ -22,9 +22,8 @@ def test_a_folder_keeps_the_name(tmp_path: Path) -> None:
 def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.py").write_text("precious\n")
     assert main(["cp", "quickstart", str(tmp_path / "mine.py")]) == 2
-    assert (
-        capsys.readouterr().err == f"speechadapt cp: {tmp_path / 'mine.py'}: exists already and is not overwritten. Give another path or remove it.\n"
-    )
+    told = capsys.readouterr().err
+    assert told == f"speechadapt cp: {tmp_path / 'mine.py'}: exists already and is not overwritten. Give another path or remove it.\n"
     assert (tmp_path / "mine.py").read_text() == "precious\n"
 
 

