@@ -40,6 +40,7 @@ from speechadapt.errors import MisuseError
 VOWELS = "AIOQWYaeiouæɑəɛɜɪɔʊʌᵊᵻɚɐ"
 CONSONANTS = "bdfhjklmnpstvwzɡŋɹʃʒθðʤʧT"
 CLOSED = CONSONANTS.replace("ɹ", "")  # after a vowel, American r is part of the vowel: the k of `work` stands in no cluster
+CLUSTERING = CONSONANTS.replace("j", "")  # the glide of `few` breaks no cluster
 
 CONTEXTS = {
     "anywhere": ("", ""),
@@ -48,7 +49,7 @@ CONTEXTS = {
     "not initial": (rf"(?<=[{VOWELS}{CONSONANTS}])", ""),
     "final, after a consonant": (rf"(?<=[{CLOSED}])", r"$"),
     "final, after a vowel": (rf"(?<=[{VOWELS}ɹ])", r"$"),
-    "initial, before a consonant": (r"^", rf"(?=[{CONSONANTS}])"),
+    "initial, before a consonant": (r"^", rf"(?=[{CLUSTERING}])"),
     "before a vowel": ("", rf"(?=[ˈˌ]?[{VOWELS}])"),
     "initial, before a vowel": (r"^", rf"(?=[ˈˌ]?[{VOWELS}])"),
     "not before a vowel": ("", rf"(?![ˈˌ]?[{VOWELS}])"),
@@ -392,6 +393,12 @@ FRENCH = Accent(
     label="French-like English (simulated by rules)",
     l1="fr",
     rules=(
+        Rule(
+            name="r colored vowels plain",
+            changes={"ɜɹ": "ɜ", "əɹ": "ɜ"},
+            strength=0.6,
+            source="Swan & Smith 2001: British models; NURSE as the vowel of French peur",
+        ),
         Rule(name="th as s", changes={"θ": "s"}, strength=0.9, source="Swan & Smith 2001"),
         Rule(name="dh as z", changes={"ð": "z"}, strength=0.9, source="Swan & Smith 2001"),
         Rule(name="h dropped", changes={"h": ""}, where="initial", strength=0.95, source="Swan & Smith 2001"),
@@ -409,12 +416,6 @@ FRENCH = Accent(
             source="Swan & Smith 2001: /ʌ/ as the vowel of French peur; the voice's nearest is NURSE",
         ),
         Rule(name="full vowels", changes={"ə": "ɜ", "ᵻ": "ɛ"}, where="unstressed", strength=0.45, source="Swan & Smith 2001: vowels little reduced"),
-        Rule(
-            name="r colored vowels plain",
-            changes={"ɜɹ": "ɜ", "əɹ": "ɜ"},
-            strength=0.6,
-            source="Swan & Smith 2001: British models; NURSE as the vowel of French peur",
-        ),
         Rule(name="plain FACE", changes={"A": "ɛ"}, strength=0.5, source="Swan & Smith 2001: diphthongs as single vowels"),
     ),
 )
