@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,12 @@ def test_audio_may_be_made_instead_of_read(tmp_path: Path) -> None:
     assert report.kept == 3
     with pytest.raises(MisuseError, match="--in-place: this corpus makes its audio"):
         finish(rows, tmp_path, "two", in_place=True)
+
+
+def test_a_process_that_dies_is_told(tmp_path: Path) -> None:
+    rows = [CorpusRow(id=f"{n}", audio=functools.partial(os._exit, 3), text=f"made {n}") for n in range(64)]  # type: ignore[arg-type]
+    with pytest.raises(CorpusError, match=r"a preparation process died after 0 of 64 rows, .* Run the same command again with --jobs 1"):
+        finish(rows, tmp_path, jobs=2)
 
 
 def test_narrow_and_clipped_recordings_are_flagged(tmp_path: Path, write_tone: Any) -> None:

@@ -1,6 +1,7 @@
 """Finish: rows become 16 kHz audio, manifests, `corpus.json` and a report."""
 
 import concurrent.futures
+import concurrent.futures.process
 import dataclasses
 import hashlib
 import multiprocessing
@@ -206,6 +207,11 @@ def _map(function: Callable[[Job], Sound], jobs: list[Job], processes: int) -> I
                 for sound in pool.map(function, jobs, chunksize=16):
                     yield sound
                     bar.update()
+            except concurrent.futures.process.BrokenProcessPool as error:
+                raise CorpusError(
+                    f"a preparation process died after {bar.n} of {len(jobs)} rows, perhaps for lack of memory. "
+                    "Run the same command again with --jobs 1; the audio that was finished is kept."
+                ) from error
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
