@@ -5,7 +5,6 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -67,7 +66,7 @@ def test_every_option_that_is_named_exists(page: str, tmp_path: Path) -> None:
         if not command.startswith("speechadapt "):
             continue
         words = shlex.split(command)[1:]
-        code = f"import speechadapt.cli.{words[0]} as c; c.execute = lambda options: 0; from speechadapt.cli import main; raise SystemExit(main({words!r}))"
+        code = f"import speechadapt.cli.{words[0]} as c; c.execute = lambda _: 0; from speechadapt.cli import main; raise SystemExit(main({words!r}))"
         ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert ran.returncode == 0, f"{page}: {command}: {ran.stderr}"
 
@@ -103,7 +102,7 @@ def test_the_license_is_the_one_that_is_named() -> None:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder as a reader of the pages has it: a table of recordings with speakers, and a talk. Synthetic speech stands in for people."""
     pytest.importorskip("hibari", reason="the synthetic voice is not installed")
     from speechadapt.bundled import load_bundled
@@ -118,7 +117,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     lines += [f'spoken/{u.audio_filepath},"{u.text}",{u.speaker},hindi,en' for u in manifest]
     (tmp_path / "my_corpus.csv").write_text("\n".join(lines) + "\n")
     (tmp_path / "talk.wav").write_bytes(manifest.audio_path(manifest[0]).read_bytes())
-    yield tmp_path
+    return tmp_path
 
 
 @pytest.mark.slow

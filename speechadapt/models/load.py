@@ -40,6 +40,7 @@ def load_model(
         tokenizer: Any = WhisperTokenizer.from_pretrained(found.folder)
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"{base}: {found.folder} could not be loaded ({str(error).splitlines()[0]}). Download the model again.") from error
+    network.name_or_path = found.id  # PEFT writes it into adapters, where a cache path of this machine would mean nothing
     network.requires_grad_(False)
     network.eval()
     network.to(_device(device))
