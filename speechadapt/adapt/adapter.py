@@ -139,7 +139,8 @@ def save_adapter(model: SpeechModel, spec: AdapterSpec, folder: Path, *, train_f
     """
     trainable, total = count_parameters(model)
     with atomic_folder(folder) as temporary:
-        model.network.save_pretrained(str(temporary), safe_serialization=True)  # type: ignore[operator]
+        # without the last argument PEFT asks the Hub whether the vocabulary was changed; it never is here
+        model.network.save_pretrained(str(temporary), safe_serialization=True, save_embedding_layers=False)  # type: ignore[operator]
         ref = AdapterRef(
             folder=Path(folder),
             base_id=model.base.id,

@@ -98,7 +98,7 @@ def test_the_whole_job_with_a_leak(quick_run: "FinishedRun", tmp_path: Path, cap
     arguments = [TINY, str(data), "--test", str(data / "test.jsonl"), "--test", str(data / "more.jsonl"), "--no-guard", "--minutes", "0.1"]
     assert main(["adapt", *arguments, "--rank", "4", "--out", str(tmp_path / "run"), "--json"]) in (0, 1)
     out, err = capsys.readouterr()
-    assert [(entry["name"], entry["utterances"]) for entry in json.loads(out)["sets"]] == [("test", 6), ("more", 1)]
+    assert [(entry["name"], entry["utterances"]) for entry in json.loads(out)["sets"]] == [("test", 3), ("more", 1)]
     leaks = json.loads((tmp_path / "run" / "leaks.json").read_text())
     gone = [json.loads(row)["id"] for row in rows if json.loads(row)["speaker"] == leaked]
     assert leaks["train"]["ids_by_cause"]["speaker"] == gone
