@@ -45,8 +45,14 @@ def trainable(network: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
     return {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
 
 
-def save_checkpoint(folder: Path, network: torch.nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> Path:
+def save_checkpoint(
+    folder: Path, network: torch.nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, average: dict[str, torch.Tensor]
+) -> Path:
     """Write one checkpoint in one step, then remove those that are neither the newest nor the best.
+
+    Args:
+        network: holds the weights that training goes on from.
+        average: the weights that ship, by parameter name.
 
     Raises:
         SpeechadaptError: the disk is full; earlier checkpoints are untouched.
@@ -54,8 +60,9 @@ def save_checkpoint(folder: Path, network: torch.nn.Module, optimizer: torch.opt
     path = checkpoint_path(folder, progress.step)
     parameters = trainable(network)
     with atomic_folder(path) as temporary:
-        save_file({name: parameter.detach().cpu().contiguous() for name, parameter in parameters.items()}, temporary / "adapter.safetensors")
-        moments = {
+        save_file({name: weight.detach().cpu().contiguous() for name, weight in average.items()}, temporary / "adapter.safetensors")
+        moments = {f"{name}|weight": parameter.detach().cpu().contiguous() for name, parameter in parameters.items()}
+        moments |= {
             f"{name}|{key}": value.detach().cpu().contiguous()
             for name, parameter in parameters.items()
             for key, value in optimizer.state[parameter].items()
@@ -80,8 +87,11 @@ def read_progress(path: Path) -> Progress:
     return Progress(**(row | {"scores": tuple((int(step), float(score)) for step, score in row["scores"])}))
 
 
-def load_checkpoint(path: Path, network: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
-    """Put a checkpoint's adapter, and its optimizer state if asked for, back.
+def load_checkpoint(path: Path, network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Put the weights that ship into the network.
+
+    Returns:
+        The same weights by name.
 
     Raises:
         TrainingError: the checkpoint's adapter has other parameters than the network.
@@ -90,12 +100,33 @@ def load_checkpoint(path: Path, network: torch.nn.Module, optimizer: torch.optim
     parameters = trainable(network)
     if saved.keys() != parameters.keys() or any(saved[name].shape != parameter.shape for name, parameter in parameters.items()):
         raise TrainingError(f"{path}: holds an adapter of another shape ({len(saved)} matrices, expected {len(parameters)}). Start in a new folder.")
+    put(parameters, saved)
+    return saved
+
+
+def resume_checkpoint(path: Path, network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """Put the weights that training goes on from, and the optimizer's state, back.
+
+    Returns:
+        The average so far, by name.
+
+    Raises:
+        TrainingError: as `load_checkpoint`.
+    """
+    average = {name: weight.to(next(network.parameters()).device) for name, weight in load_checkpoint(path, network).items()}
+    parameters = trainable(network)
+    for key, value in load_file(path / "optimizer.safetensors").items():
+        name, field = key.split("|")
+        if field == "weight":
+            put({name: parameters[name]}, {name: value})
+        else:
+            # AdamW keeps its step counter on the CPU
+            optimizer.state[parameters[name]][field] = value if field == "step" else value.to(parameters[name].device)
+    return average
+
+
+def put(parameters: dict[str, torch.nn.Parameter], weights: dict[str, torch.Tensor]) -> None:
+    """Copy weights into parameters of the same names."""
     with torch.no_grad():
         for name, parameter in parameters.items():
-            parameter.copy_(saved[name])
-    if optimizer is not None:
-        for key, value in load_file(path / "optimizer.safetensors").items():
-            name, field = key.split("|")
-            parameter = parameters[name]
-            # AdamW keeps its step counter on the CPU
-            optimizer.state[parameter][field] = value if field == "step" else value.to(parameter.device)
+            parameter.copy_(weights[name])

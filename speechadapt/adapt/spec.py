@@ -57,10 +57,12 @@ class TrainSettings:
         weight_decay: of AdamW, on the adapter's matrices.
         max_grad_norm: gradients above are scaled down to it.
         margin_seconds: silence behind the longest clip of a batch, drawn uniformly from 0 to this (short windows).
-        full_window_share: share of the steps whose encoder sees the model's whole 30 s window.
+        full_window_share: share of the clips for which the encoder sees the model's whole 30 s window, so that the adapter stays good in it.
         speed_perturb: speed factors a clip is drawn from (Ko et al. 2015); (1.0,) turns it off.
         time_masks, time_mask_share, freq_masks, freq_mask_bins: SpecAugment (Park et al. 2019): number of masks, longest mask as
             a share of the clip, number of masks, highest mask in mel bins.
+        average_decay: the adapter that ships is a moving average over the last about 1 / (1 - this) steps (Polyak averaging), 0 to 0.9999;
+            0 ships the last weights.
         label_smoothing: share of the target spread over the vocabulary, 0 to 0.5.
         evaluate_every: steps between checkpoints with a dev score; None means ten over the run.
         precision: auto (bf16 on devices with fast bf16, else fp32), fp32 or bf16.
@@ -69,22 +71,23 @@ class TrainSettings:
     """
 
     steps: int | None = None
-    epochs: float = 4.0
+    epochs: float = 6.0
     batch_seconds: Seconds = 64.0
     accumulate: int = 1
-    learning_rate: float = 1e-3
+    learning_rate: float = 4e-4
     warmup_share: float = 0.1
     final_share: float = 0.02
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     margin_seconds: Seconds = 1.0
-    full_window_share: float = 0.03
-    speed_perturb: tuple[float, ...] = (0.9, 1.0, 1.1)
+    full_window_share: float = 0.06
+    speed_perturb: tuple[float, ...] = (0.85, 0.93, 1.0, 1.08, 1.18)
     time_masks: int = 2
     time_mask_share: float = 0.1
     freq_masks: int = 2
     freq_mask_bins: int = 20
-    label_smoothing: float = 0.0
+    average_decay: float = 0.97
+    label_smoothing: float = 0.1
     evaluate_every: int | None = None
     precision: str = "auto"
     gradient_checkpointing: bool = False
@@ -113,6 +116,7 @@ class TrainSettings:
         _within("time_mask_share", self.time_mask_share, 0, 0.5)
         _within("freq_masks", self.freq_masks, 0, 20)
         _within("freq_mask_bins", self.freq_mask_bins, 0, 60)
+        _within("average_decay", self.average_decay, 0, 0.9999)
         _within("label_smoothing", self.label_smoothing, 0, 0.5)
         _one_of("precision", self.precision, PRECISIONS)
 

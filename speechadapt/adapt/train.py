@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from speechadapt.adapt.adapter import AdapterRef, add_adapter, base_fingerprint, count_parameters, save_adapter
 from speechadapt.adapt.card import training_card
-from speechadapt.adapt.checkpoint import Progress, checkpoint_path, load_checkpoint, newest_checkpoint, read_progress, save_checkpoint, trainable
+from speechadapt.adapt.checkpoint import Progress, checkpoint_path, load_checkpoint, newest_checkpoint, put, read_progress, resume_checkpoint, save_checkpoint, trainable
 from speechadapt.adapt.fused import fused_lora
 from speechadapt.adapt.memory import keep_freed_memory
 from speechadapt.adapt.spec import AdapterSpec, TrainSettings
@@ -148,41 +148,52 @@ def learning_rate(step: int, steps: int, settings: TrainSettings) -> float:
     return settings.learning_rate * (settings.final_share + (1 - settings.final_share) * share)
 
 
-def make_training_batch(model: SpeechModel, data: TrainingData, rows: Sequence[int], step: int, settings: TrainSettings) -> Batch | None:
-    """The augmented batch of one step; None when no clip of it can be read."""
+def make_training_batches(model: SpeechModel, data: TrainingData, rows: Sequence[int], step: int, settings: TrainSettings) -> list[Batch]:
+    """The augmented clips of one step: those in the short window, and the few that the full window was drawn for, as batches of their own.
+
+    The full window's clips are bounded by seconds, so that it never decides how much memory a step needs.
+
+    Returns:
+        One or two batches; none when no clip of the step can be read.
+    """
     random = np.random.default_rng([settings.seed, step, 0x5EED])
-    full = random.random() < settings.full_window_share
     margin = random.uniform(0, settings.margin_seconds)
     factors = random.choice(settings.speed_perturb, size=len(rows))
-    ids, waveforms, labels = [], [], []
-    for row, factor in zip(rows, factors, strict=True):
+    full = np.flatnonzero(random.random(len(rows)) < settings.full_window_share)[: max(1, round(settings.batch_seconds / model.longest))]
+    torch.manual_seed(int(random.integers(1 << 62)))  # of the masks, and of dropout inside the network
+    groups: dict[bool, list[tuple[str, list[int], Waveform]]] = {False: [], True: []}
+    for place, (row, factor) in enumerate(zip(rows, factors, strict=True)):
         waveform = data.waveform(row)
         if waveform is not None:
             utterance, tokens = data.rows[row]
-            ids.append(utterance.id)
-            labels.append(tokens)
-            waveforms.append(perturb_speed(waveform, float(factor)) if len(waveform) / factor <= model.longest * SAMPLING_RATE else waveform)
-    if not ids:
-        return None
-    longest = max(len(waveform) for waveform in waveforms) / SAMPLING_RATE
-    window = None if full or longest + margin >= model.longest else longest + margin
-    batch = model.make_batch(ids, waveforms, labels, window_seconds=window)
-    if settings.time_masks or settings.freq_masks:
-        torch.manual_seed(int(random.integers(1 << 62)))
-        masked = [
-            mask_spectrogram(
-                features,
-                int(length),
-                time_masks=settings.time_masks,
-                time_mask_share=settings.time_mask_share,
-                freq_masks=settings.freq_masks,
-                freq_mask_bins=settings.freq_mask_bins,
-            )
-            for features, length in zip(batch.inputs, batch.input_lengths, strict=True)
-        ]
-        batch = dataclasses.replace(batch, inputs=torch.stack(masked))
-    torch.manual_seed(int(random.integers(1 << 62)))  # for dropout inside the network
-    return batch
+            if len(waveform) / factor <= model.longest * SAMPLING_RATE:
+                waveform = perturb_speed(waveform, float(factor))
+            groups[place in full].append((utterance.id, tokens, waveform))
+    batches = []
+    for in_full, clips in groups.items():
+        if clips:
+            ids, labels, waveforms = zip(*clips, strict=True)
+            window = max(map(len, waveforms)) / SAMPLING_RATE + margin
+            batch = model.make_batch(ids, waveforms, labels, window_seconds=None if in_full or window >= model.longest else window)
+            batches.append(_masked(batch, settings))
+    return batches
+
+
+def _masked(batch: Batch, settings: TrainSettings) -> Batch:
+    if not (settings.time_masks or settings.freq_masks):
+        return batch
+    masked = [
+        mask_spectrogram(
+            features,
+            int(length),
+            time_masks=settings.time_masks,
+            time_mask_share=settings.time_mask_share,
+            freq_masks=settings.freq_masks,
+            freq_mask_bins=settings.freq_mask_bins,
+        )
+        for features, length in zip(batch.inputs, batch.input_lengths, strict=True)
+    ]
+    return dataclasses.replace(batch, inputs=torch.stack(masked))
 
 
 def split_batch(batch: Batch, parts: int) -> Iterator[Batch]:
@@ -268,8 +279,7 @@ def plan_steps(model: SpeechModel, train: Manifest, settings: TrainSettings, min
         with keep_freed_memory(), fused_lora(model.network):
             for step, rows in enumerate(plan):
                 begun = time.perf_counter()
-                batch = make_training_batch(model, data, rows, step, dataclasses.replace(settings, full_window_share=0.0))
-                if batch is not None:
+                for batch in make_training_batches(model, data, rows, step, settings):
                     model.loss(batch.to(model.device)).backward()  # type: ignore[no-untyped-call]
                 for parameter in parameters.values():
                     parameter.grad = None
@@ -304,6 +314,7 @@ class _Run:
         self.accelerator = Accelerator(mixed_precision="bf16" if use_bf16(settings.precision, model.device) else "no", cpu=model.device.type == "cpu")
         self.parameters = trainable(model.network)
         self.optimizer = torch.optim.AdamW(self.parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        self.average = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
         self.scores: list[tuple[int, float]] = []
         self.log_path = out / "train.jsonl"
         self.audio_seconds = 0.0
@@ -342,7 +353,7 @@ class _Run:
             raise TrainingError(
                 f"{path}: belongs to another run ({', '.join(changed)} differ). Give the same settings as before, or a new folder with --out."
             )
-        load_checkpoint(path, self.model.network, self.optimizer)
+        self.average = resume_checkpoint(path, self.model.network, self.optimizer)
         self.scores = list(progress.scores)
         if self.accelerator.is_main_process and self.log_path.is_file():
             lines = self.log_path.read_text(encoding="utf-8").splitlines(keepends=True)[: progress.step]
@@ -369,11 +380,11 @@ class _Run:
         begun = time.perf_counter()
         self.model.network.train()
         rows = self.plan[step][self.accelerator.process_index :: self.accelerator.num_processes]
-        batch = make_training_batch(self.model, self.data, rows, step, self.settings) if rows else None
+        batches = make_training_batches(self.model, self.data, rows, step, self.settings) if rows else []
         rate = learning_rate(step, len(self.plan), self.settings)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss, tokens = self.backward(batch)
+        loss, tokens = self.backward(batches)
         seconds_of_audio = sum(self.data.rows[row][0].duration for row in self.plan[step])
         if tokens:
             self.update(loss, step)
@@ -388,12 +399,11 @@ class _Run:
             self.writer.add_scalar("audio_seconds_per_second", seconds_of_audio / took, step + 1)
             self.bar.set_postfix_str(f"loss {loss:.3f}, {seconds_of_audio / took:.0f} audio s/s")
 
-    def backward(self, batch: Batch | None) -> tuple[float, int]:
+    def backward(self, batches: Sequence[Batch]) -> tuple[float, int]:
         """Gradients of the mean over all label tokens, of all parts and all processes; the loss and the number of tokens."""
-        own = int((batch.labels != -100).sum()) if batch is not None else 0
-        total = self._sum(float(own))
+        total = self._sum(float(sum(int((batch.labels != -100).sum()) for batch in batches)))
         loss = 0.0
-        if batch is not None and own:
+        for batch in batches:
             for part in split_batch(batch, self.settings.accumulate):
                 share = float((part.labels != -100).sum()) / total
                 with self.accelerator.autocast():
@@ -421,10 +431,18 @@ class _Run:
         torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        # the beginning of a run must not weigh for long, so the average starts short (as in TensorFlow's ExponentialMovingAverage)
+        decay = min(self.settings.average_decay, (step + 1) / (step + 10))
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                self.average[name].lerp_(parameter, 1 - decay)
 
     def checkpoint(self, step: int) -> None:
         if self.validate is not None:
+            current = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
+            put(self.parameters, self.average)  # what is judged is what would ship
             score = self.validate(self.model)
+            put(self.parameters, current)
             self.scores.append((step, score))
             if self.accelerator.is_main_process:
                 self.writer.add_scalar("dev", score, step)
@@ -438,7 +456,7 @@ class _Run:
             scores=tuple(self.scores),
         )
         if self.accelerator.is_main_process:
-            save_checkpoint(self.checkpoints, self.model.network, self.optimizer, progress)
+            save_checkpoint(self.checkpoints, self.model.network, self.optimizer, progress, self.average)
         self.accelerator.wait_for_everyone()
 
     def finish(self) -> AdapterRef:
