@@ -132,9 +132,7 @@ def check_data(data: Path, tests: Sequence[Path] = (), guards: Sequence[Path] = 
         raise ManifestError(f"{data}: no such folder. Make it with: {prepare}")
     for split in ("train", "dev"):
         if not (data / f"{split}.jsonl").is_file():
-            raise ManifestError(
-                f"{data}: no {split}.jsonl in it, an adapter needs train.jsonl and dev.jsonl. Make them with: {prepare} --splits speaker"
-            )
+            raise ManifestError(f"{data}: no {split}.jsonl in it, train.jsonl and dev.jsonl are needed. Make them with: {prepare} --splits speaker")
     if not tests and not (data / "test.jsonl").is_file():
         raise ManifestError(f"{data}: no test.jsonl in it and no other test manifest given, so nothing could be proved. Give one with --test.")
     for path in (*tests, *guards):

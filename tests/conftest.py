@@ -64,8 +64,8 @@ QUICK = {
     "TEST_SIZE": "3,1",
     "GUARD_SIZE": "2,1",
     "SPEC.rank": "4",
-    "TRAIN.steps": "4",
-    "TRAIN.evaluate_every": "2",
+    "TRAIN.steps": "2",
+    "TRAIN.evaluate_every": "1",
 }
 
 
