@@ -65,7 +65,7 @@ class TrainSettings:
             0 ships the last weights.
         label_smoothing: share of the target spread over the vocabulary, 0 to 0.5.
         evaluate_every: steps between checkpoints with a dev score; None means ten over the run.
-        precision: auto (bf16 on devices with fast bf16, else fp32), fp32 or bf16.
+        precision: auto (bf16 where the device is fast in it, else fp32), fp32 or bf16. The adapter's own weights are always fp32.
         gradient_checkpointing: recompute activations to save memory.
         seed: of order, margins, masks and speeds; every step's randomness depends on it and the step number alone.
     """

@@ -32,6 +32,7 @@ from speechadapt.data.manifest import Manifest
 from speechadapt.data.utterance import Utterance
 from speechadapt.errors import AudioError, MisuseError, TrainingError
 from speechadapt.files import write_json
+from speechadapt.models.precision import use_bf16
 from speechadapt.models.speech_model import SpeechModel
 from speechadapt.units import SAMPLING_RATE
 
@@ -280,7 +281,9 @@ def plan_steps(model: SpeechModel, train: Manifest, settings: TrainSettings, min
             for step, rows in enumerate(plan):
                 begun = time.perf_counter()
                 for batch in make_training_batches(model, data, rows, step, settings):
-                    model.loss(batch.to(model.device)).backward()  # type: ignore[no-untyped-call]
+                    with torch.autocast(model.device.type, torch.bfloat16, enabled=use_bf16(settings.precision, model.device)):
+                        loss = model.loss(batch.to(model.device))
+                    loss.backward()  # type: ignore[no-untyped-call]
                 for parameter in parameters.values():
                     parameter.grad = None
                 times.append(time.perf_counter() - begun)
@@ -485,10 +488,3 @@ class _Run:
             accent=", ".join(accents) or None,
             card=training_card(self.model, self.spec, self.train, chosen, best[1] if best else None),
         )
-
-
-def use_bf16(precision: str, device: torch.device) -> bool:
-    """Whether to compute in bfloat16: when asked to, or, on `auto`, on a GPU that is fast in it."""
-    if precision == "auto":
-        return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return precision == "bf16"

@@ -146,10 +146,20 @@ def _side(arrays: Arrays, side: str, d: int, layers: int) -> dict[str, Any]:
     state |= _norm(arrays, f"{side}/layer_norm", f"model.{side}.layer_norm")
     for index in range(layers):
         theirs, ours = f"{side}/layer_{index}", f"model.{side}.layers.{index}"
-        state |= _attention(arrays, f"{theirs}/self_attention", f"{ours}.self_attn", [("q_proj", 0, 0, d), ("k_proj", 0, d, 2 * d), ("v_proj", 0, 2 * d, 3 * d), ("out_proj", 1, 0, d)])
+        state |= _attention(
+            arrays,
+            f"{theirs}/self_attention",
+            f"{ours}.self_attn",
+            [("q_proj", 0, 0, d), ("k_proj", 0, d, 2 * d), ("v_proj", 0, 2 * d, 3 * d), ("out_proj", 1, 0, d)],
+        )
         state |= _norm(arrays, f"{theirs}/self_attention/layer_norm", f"{ours}.self_attn_layer_norm")
         if side == "decoder":
-            state |= _attention(arrays, f"{theirs}/attention", f"{ours}.encoder_attn", [("q_proj", 0, 0, d), ("k_proj", 1, 0, d), ("v_proj", 1, d, 2 * d), ("out_proj", 2, 0, d)])
+            state |= _attention(
+                arrays,
+                f"{theirs}/attention",
+                f"{ours}.encoder_attn",
+                [("q_proj", 0, 0, d), ("k_proj", 1, 0, d), ("v_proj", 1, d, 2 * d), ("out_proj", 2, 0, d)],
+            )
             state |= _norm(arrays, f"{theirs}/attention/layer_norm", f"{ours}.encoder_attn_layer_norm")
         state |= _norm(arrays, f"{theirs}/ffn/layer_norm", f"{ours}.final_layer_norm")
         for number in (0, 1):
@@ -248,6 +258,8 @@ def _generation(side_files: Path, tokens: dict[str, int], shapes: dict[str, Any]
         "is_multilingual": multilingual,
     }
     if multilingual:
-        values["lang_to_id"] = {token: number for token, number in tokens.items() if len(token) in (6, 7) and token[2:-2].islower() and token[2:-2].isalpha()}
+        values["lang_to_id"] = {
+            token: number for token, number in tokens.items() if len(token) in (6, 7) and token[2:-2].islower() and token[2:-2].isalpha()
+        }
         values["task_to_id"] = {"transcribe": tokens["<|transcribe|>"], "translate": tokens["<|translate|>"]}
     return values

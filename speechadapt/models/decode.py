@@ -16,9 +16,10 @@ LOOP_COPIES = 5
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
-    """One clip's result: token ids without the end, and the summed natural-log probability, the end included.
+    """One clip's result: token ids without the end, and their summed natural-log probability, that of the end included.
 
-    `emitted` counts the tokens the model emitted, end included, for the average. `looped` says whether a loop was cut.
+    `emitted` counts the tokens summed, for the average. `looped` says whether a loop was cut; a model is sure of its loops, so the
+    copies cut away count neither in the sum nor in the number.
     """
 
     ids: tuple[int, ...]
@@ -73,7 +74,7 @@ def greedy(decoder: Decoder, prompts: torch.Tensor, end: int, budgets: Sequence[
     """
     alive = list(range(len(prompts)))
     ids: list[list[int]] = [[] for _ in alive]
-    logprobs = [0.0] * len(alive)
+    sums: list[list[float]] = [[0.0] for _ in alive]
     done: dict[int, Tokens] = {}
     tokens = prompts
     while alive:
@@ -82,13 +83,14 @@ def greedy(decoder: Decoder, prompts: torch.Tensor, end: int, budgets: Sequence[
         scores = (best - logits.logsumexp(dim=-1)).tolist()
         staying = []
         for row, (clip, token) in enumerate(zip(alive, choice.tolist(), strict=True)):
-            logprobs[clip] += scores[row]
+            sums[clip].append(sums[clip][-1] + scores[row])
             if token != end:
                 ids[clip].append(token)
             cut = loop_length(ids[clip]) if token != end else 0
             if token == end or cut or len(ids[clip]) >= budgets[clip]:
                 kept = tuple(ids[clip][: len(ids[clip]) - cut])
-                done[clip] = Tokens(ids=kept, logprob=logprobs[clip], emitted=len(ids[clip]) + (token == end), looped=cut > 0)
+                emitted = len(kept) + (token == end)
+                done[clip] = Tokens(ids=kept, logprob=sums[clip][emitted], emitted=emitted, looped=cut > 0)
             else:
                 staying.append(row)
         if len(staying) < len(alive):
@@ -117,6 +119,7 @@ def beam_search(decoder: Decoder, prompts: torch.Tensor, end: int, budgets: Sequ
     device = prompts.device
     alive = list(range(clips))
     texts: list[list[tuple[int, ...]]] = [[()] * beams for _ in alive]
+    sums: list[list[tuple[float, ...]]] = [[()] * beams for _ in alive]  # log-probability up to each token of the texts
     finished: list[list[Tokens]] = [[] for _ in alive]
     logits = decoder.step(prompts.repeat_interleave(beams, dim=0))
     # all beams start alike, so only the first may speak in the first step
@@ -131,26 +134,26 @@ def beam_search(decoder: Decoder, prompts: torch.Tensor, end: int, budgets: Sequ
         staying, rows, next_tokens, next_totals = [], [], [], []
         for row, clip in enumerate(alive):
             kept: list[tuple[int, int, float]] = []
-            beginnings: list[tuple[int, ...]] = []
             for origin, token, value in zip(origins[row], words[row], values[row].tolist(), strict=True):
+                if value == -torch.inf or len(kept) == beams:
+                    break  # sorted: what ranks behind a full beam is neither continued nor allowed to end
                 before = texts[clip][origin]
-                if value == -torch.inf:
-                    continue
                 if token == end:
                     finished[clip].append(Tokens(ids=before, logprob=value, emitted=len(before) + 1, looped=False))
                     continue
                 now = (*before, token)
                 cut = loop_length(now)
                 if cut or len(now) >= budgets[clip]:
-                    finished[clip].append(Tokens(ids=now[: len(now) - cut], logprob=value, emitted=len(now), looped=cut > 0))
-                elif len(kept) < beams:
+                    length = len(now) - cut
+                    logprob = (*sums[clip][origin], value)[length - 1]
+                    finished[clip].append(Tokens(ids=now[:length], logprob=logprob, emitted=length, looped=cut > 0))
+                else:
                     kept.append((origin, token, value))
-                    beginnings.append(now)
             if kept and len(finished[clip]) < beams:
-                while len(kept) < beams:  # fewer continuations than beams: fill with impossible ones
-                    kept.append((kept[0][0], kept[0][1], -torch.inf))
-                    beginnings.append(beginnings[0])
-                texts[clip] = beginnings
+                # fewer continuations than beams: fill with impossible ones
+                kept += [(kept[0][0], kept[0][1], -torch.inf)] * (beams - len(kept))
+                sums[clip] = [(*sums[clip][origin], value) for origin, _, value in kept]
+                texts[clip] = [(*texts[clip][origin], token) for origin, token, _ in kept]
                 staying.append(row)
                 rows += [len(staying) * beams - beams + origin for origin, _, _ in kept]
                 next_tokens += [token for _, token, _ in kept]

@@ -212,5 +212,7 @@ def _cached_models() -> list[dict[str, Any]]:
         for revision in repository.revisions:
             config = revision.snapshot_path / "config.json"
             if repository.repo_type == "model" and config.is_file() and any(revision.snapshot_path.glob("*.safetensors")):
-                rows.append({"name": repository.repo_id, "source": "cache", "family": read_json(config).get("model_type"), "revision": revision.commit_hash})
+                rows.append(
+                    {"name": repository.repo_id, "source": "cache", "family": read_json(config).get("model_type"), "revision": revision.commit_hash}
+                )
     return rows

@@ -49,11 +49,13 @@ class DecodeSettings:
             which only an adapted model can stand.
         beam: 1 is greedy.
         batch_seconds: padded seconds of audio decoded at once.
+        precision: of the encoder: auto (bf16 where the device is fast in it, else fp32), fp32 or bf16. Token choices are made in fp32.
     """
 
     window: str = "full"
     beam: int = 1
     batch_seconds: Seconds = 240.0
+    precision: str = "auto"
 
     def to_json(self) -> dict[str, Any]:
         """The fields as a JSON object."""
@@ -99,7 +101,9 @@ class SpeechModel(abc.ABC):
         """
 
     @abc.abstractmethod
-    def make_batch(self, ids: Sequence[str], waveforms: Sequence[Waveform], labels: Sequence[Sequence[int]], *, window_seconds: Seconds | None) -> Batch:
+    def make_batch(
+        self, ids: Sequence[str], waveforms: Sequence[Waveform], labels: Sequence[Sequence[int]], *, window_seconds: Seconds | None
+    ) -> Batch:
         """Waveforms (float32, shape (samples,), 16 kHz) and labels to padded tensors.
 
         Args:

@@ -13,6 +13,7 @@ from speechadapt.audio.features import FULL_WINDOW, HOP_SAMPLES, log_mel, window
 from speechadapt.audio.waveform import Waveform
 from speechadapt.errors import MisuseError, ModelError, TrainingError
 from speechadapt.models.decode import Decoder, beam_search, greedy
+from speechadapt.models.precision import use_bf16
 from speechadapt.models.speech_model import BaseModel, Decoded, DecodeSettings, SpeechModel
 from speechadapt.units import SAMPLING_RATE, Hertz, Seconds
 
@@ -179,11 +180,12 @@ class WhisperModel(SpeechModel):
         window = FULL_WINDOW if settings.window == "full" else min(max(seconds) + SHORT_MARGIN, FULL_WINDOW)
         features = log_mel(waveforms, self.mels, window_frames(window)).to(self.device)
         self.network.eval()
-        states = self.encode(features)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=use_bf16(settings.precision, self.device)):
+            states = self.encode(features)
+            decoder = WhisperDecoder(self, states, settings.beam)
         prompts = self._prompts(states)
         room = self.whisper.config.max_target_positions - prompts.shape[1]
         budgets = [min(room, SPARE_TOKENS + round(TOKENS_PER_SECOND * length)) for length in seconds]
-        decoder = WhisperDecoder(self, states, settings.beam)
         if settings.beam == 1:
             results = greedy(decoder, prompts, self.end, budgets)
         else:
@@ -199,7 +201,7 @@ class WhisperModel(SpeechModel):
     def _detected(self, states: torch.Tensor) -> torch.Tensor:
         """Prompts with the likeliest language token per clip, as OpenAI's detect_language does."""
         start = torch.full((len(states), 1), self.whisper.config.decoder_start_token_id, device=states.device)
-        logits = WhisperDecoder(self, states, 1).logits(start)
+        logits = WhisperDecoder(self, states.float(), 1).logits(start)
         languages = torch.tensor(sorted(self.settings.lang_to_id.values()), device=states.device)
         chosen = languages[logits[:, languages].argmax(dim=-1)]
         rest = torch.tensor([self.settings.task_to_id[self.task], self.settings.no_timestamps_token_id], device=states.device)
@@ -211,9 +213,9 @@ class WhisperDecoder(Decoder):
 
     def __init__(self, model: WhisperModel, states: torch.Tensor, beams: int) -> None:
         """Args:
-            model: whose decoder layers are used, adapter included.
-            states: the encoder's output, float, shape (clips, frames, width).
-            beams: rows per clip; the audio's keys and values are shared by them, not copied.
+        model: whose decoder layers are used, adapter included.
+        states: the encoder's output, float, shape (clips, frames, width).
+        beams: rows per clip; the audio's keys and values are shared by them, not copied.
         """
         self.decoder = model.whisper.model.decoder
         self.table = model.whisper.proj_out.weight
@@ -225,7 +227,8 @@ class WhisperDecoder(Decoder):
         self.first = True
         self.end = model.end
         self.audio = [
-            (self._split(layer.encoder_attn.k_proj(states)), self._split(layer.encoder_attn.v_proj(states))) for layer in self.decoder.layers
+            (self._split(layer.encoder_attn.k_proj(states)).float(), self._split(layer.encoder_attn.v_proj(states)).float())
+            for layer in self.decoder.layers
         ]
         self.said: list[tuple[torch.Tensor, torch.Tensor]] = []
 
