@@ -18,7 +18,7 @@ LANGUAGE: str = "en"
 DATA: Path = Path("data/speechocean762")
 GUARDS: tuple[Path, ...] = ()
 SPEC = AdapterSpec(rank=32, targets="attention+mlp")
-TRAIN = TrainSettings(epochs=4.0)
+TRAIN = TrainSettings(epochs=5.0)
 
 
 def main(run: Run) -> Verdict:

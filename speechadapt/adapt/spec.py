@@ -71,7 +71,7 @@ class TrainSettings:
     """
 
     steps: int | None = None
-    epochs: float = 6.0
+    epochs: float = 5.0
     batch_seconds: Seconds = 64.0
     accumulate: int = 1
     learning_rate: float = 4e-4
@@ -80,7 +80,7 @@ class TrainSettings:
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     margin_seconds: Seconds = 1.0
-    full_window_share: float = 0.06
+    full_window_share: float = 0.12
     speed_perturb: tuple[float, ...] = (0.85, 0.93, 1.0, 1.08, 1.18)
     time_masks: int = 2
     time_mask_share: float = 0.1
