@@ -25,6 +25,10 @@ SHORTER = {
 """What stands in the pages for hours of a user's own speech, and what stands in for it on a few seconds of tones."""
 
 
+GUARD = "guard/test.jsonl"
+"""Given to adapt and run, which would otherwise speak and decode eighty sentences for a guard of their own."""
+
+
 def blocks(page: str, language: str) -> list[str]:
     return [body for kind, body in BLOCK.findall((ROOT / page).read_text(encoding="utf-8")) if kind == language]
 
@@ -110,8 +114,12 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.chdir(tmp_path)
     script = load_bundled("data_prep", "synthetic_english")
-    sizes = {"train_speakers": 6, "train_utterances": 2, "dev_speakers": 0, "test_speakers": 0}
-    script.prepare("hindi", tmp_path / "spoken", PrepareOptions(), script.Settings(**sizes))
+    script.prepare(
+        "hindi", tmp_path / "spoken", PrepareOptions(), script.Settings(dev_speakers=0, test_speakers=0, train_speakers=6, train_utterances=2)
+    )
+    script.prepare(
+        "standard", tmp_path / "guard", PrepareOptions(), script.Settings(train_speakers=0, dev_speakers=0, test_speakers=2, test_utterances=1)
+    )
     manifest = Manifest.read(tmp_path / "spoken" / "train.jsonl")
     lines = ["audio_filepath,text,speaker,accent,language"]
     lines += [f'spoken/{u.audio_filepath},"{u.text}",{u.speaker},hindi,en' for u in manifest]
@@ -131,8 +139,7 @@ def test_every_command_and_example_works_in_the_order_of_the_page(page: str, des
             words = shlex.split(shortened(line.removeprefix("$ ")))
             if words[0] != "speechadapt":
                 continue
-            if words[1] in ("adapt", "run"):  # the voice would speak for a minute
-                words += ["--guard", "data/mine/test.jsonl"] if words[1] == "adapt" and "--guard" not in words else []
+            words += {"adapt": ["--guard", GUARD], "run": ["--set", f"GUARDS={GUARD}"]}.get(words[1], [])
             code = main(words[1:])
             # 1 is a verdict or a finding, not a failure of the command; 2 would be misuse
             assert code in (0, 1), f"{page}: {line}: {capsys.readouterr().err}"
