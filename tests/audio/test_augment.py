@@ -1,11 +1,17 @@
 """Speed perturbation and SpecAugment: what changes, by how much, and what stays."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 import torch
-from conftest import Tone
 
 from speechadapt.audio.augment import mask_spectrogram, perturb_speed
+
+if TYPE_CHECKING:
+    from conftest import Tone
 
 MASKS = {"time_masks": 2, "time_mask_share": 0.1, "freq_masks": 2, "freq_mask_bins": 20}
 

@@ -42,7 +42,7 @@ def test_the_order_depends_on_seed_and_epoch_alone() -> None:
 
 
 def test_little_of_a_training_batch_is_padding() -> None:
-    """That is what buckets are for: drawn at random, 45 % of these batches would be padding."""
+    """That is what buckets are for: drawn at random, a third of these batches would be padding."""
     seconds = np.random.default_rng(0).uniform(1, 15, 400)
     batches = batches_for_training(seconds.tolist(), 60, seed=0, epoch=0)
     padded = sum(len(batch) * seconds[batch].max() for batch in batches)
