@@ -19,8 +19,9 @@ $(VENV)/.installed: pyproject.toml
 quickstart: install ## adapt real Whisper tiny.en to one simulated accent and print the verdict (under 15 minutes on two cores)
 	$(BIN)/speechadapt run quickstart --out runs/quickstart --resume
 
-test: install ## the default test suite
-	$(BIN)/python -m pytest
+# one thread per worker: workers that wait for each other's threads are slower than one worker alone
+test: install ## the default test suite, one worker per core
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: install ## everything that can run here, slow tests too
 	$(BIN)/python -m pytest -m "not gpu and not network and not browser"

@@ -19,7 +19,7 @@ import tabulate
 
 
 def main() -> int:
-    """Time each side in turn, several rounds, and print seconds, ratios and WER."""
+    """Time each side in turn, several rounds, and print median seconds, ratios and WER."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--adapter", type=Path, required=True)
@@ -44,12 +44,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         sides = {
             "speechadapt, short window": lambda: _ours(model, manifest, "short"),
+            "speechadapt, short window, beam 3": lambda: _ours(model, manifest, "short", beam=3),
             "speechadapt, 30 s window": lambda: _ours(model, manifest, "full"),
             "faster-whisper int8, one by one": _faster_whisper(model, manifest, Path(folder), options.threads),
             "transformers generate(), 30 s": _generate(model, manifest),
         }
-        for run in sides.values():
-            run()  # once to warm up
         results: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
         for _ in range(options.rounds):
             for name, run in sides.items():
@@ -60,11 +59,11 @@ def main() -> int:
     return 0
 
 
-def _ours(model: Any, manifest: Any, window: str) -> list[str]:
+def _ours(model: Any, manifest: Any, window: str, beam: int = 1) -> list[str]:
     from speechadapt.evaluation import transcribe_manifest
     from speechadapt.models.speech_model import DecodeSettings
 
-    return [h.text for h in transcribe_manifest(model, manifest, settings=DecodeSettings(window=window), progress=False)]
+    return [h.text for h in transcribe_manifest(model, manifest, settings=DecodeSettings(window=window, beam=beam), progress=False)]
 
 
 def _merged_folder(model: Any, folder: Path) -> Path:
