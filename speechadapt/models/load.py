@@ -3,11 +3,12 @@
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from speechadapt.errors import MisuseError, ModelError
 from speechadapt.files import read_json
 from speechadapt.models.sources import find_base
-from speechadapt.models.speech_model import SpeechModel
+from speechadapt.models.speech_model import BaseModel, SpeechModel
 from speechadapt.models.whisper import WhisperModel
 
 
@@ -31,20 +32,39 @@ def load_model(
     family = read_json(found.folder / "config.json").get("model_type")
     if family != "whisper":
         raise ModelError(f'{base}: a model of type "{family}"; only "whisper" can be adapted so far. Choose a Whisper model.')
-    from transformers import WhisperForConditionalGeneration, WhisperTokenizer
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    try:
-        network = WhisperForConditionalGeneration.from_pretrained(found.folder, dtype=torch.float32, use_safetensors=True)
-        tokenizer: Any = WhisperTokenizer.from_pretrained(found.folder)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{base}: {found.folder} could not be loaded ({str(error).splitlines()[0]}). Download the model again.") from error
+    network, tokenizer = _read_whisper(found)
     network.name_or_path = found.id  # PEFT writes it into adapters, where a cache path of this machine would mean nothing
     network.requires_grad_(False)
     network.eval()
     network.to(_device(device))
     return WhisperModel(found, network, tokenizer, language=language, task=task)
+
+
+def _read_whisper(found: BaseModel) -> tuple[Any, Any]:
+    """transformers' model in float32 and its tokenizer; it would make up what a folder lacks, so that is looked for here."""
+    from transformers import WhisperForConditionalGeneration, WhisperTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # its report of missing weights is our error
+    try:
+        network, report = WhisperForConditionalGeneration.from_pretrained(
+            found.folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+        )
+        tokenizer = WhisperTokenizer.from_pretrained(found.folder)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"{found.id}: {found.folder} could not be loaded ({str(error).splitlines()[0]}). Download the model again.") from error
+    finally:
+        logging.set_verbosity(verbosity)
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise ModelError(
+            f"{found.id}: its weights lack {len(missing)} of the model's parameters, the first is {missing[0]}. Download the model again."
+        )
+    if tokenizer.convert_ids_to_tokens(network.config.decoder_start_token_id) != "<|startoftranscript|>":
+        raise ModelError(f"{found.id}: the tokenizer in {found.folder} is missing or of another model. Copy tokenizer.json from the original model.")
+    return network, tokenizer
 
 
 def _device(wanted: str | None) -> torch.device:

@@ -5,6 +5,7 @@ import importlib.util
 import io
 import os
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -141,13 +142,23 @@ def _from_hub(base: str, revision: str | None, tried: list[str]) -> BaseModel | 
 
 def _reachable(endpoint: str) -> bool:
     """Whether anything answers, asked once and quickly; the Hub's own client would retry for minutes."""
-    try:
-        urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=HUB_TIMEOUT).close()
-    except urllib.error.HTTPError:
-        return True  # an answer, though an unfriendly one
-    except OSError:
-        return False
-    return True
+    answers: list[bool] = []
+
+    def ask() -> None:
+        try:
+            urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=HUB_TIMEOUT).close()
+        except urllib.error.HTTPError:
+            answers.append(True)  # an answer, though an unfriendly one
+        except OSError:
+            answers.append(False)
+        else:
+            answers.append(True)
+
+    # a thread, because the time-out of a socket does not count the look-up of the name
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(HUB_TIMEOUT)
+    return answers == [True]
 
 
 def _from_package(base: str, tried: list[str]) -> BaseModel | None:
