@@ -24,11 +24,11 @@ BASE: str = "openai/whisper-tiny.en"
 ACCENT: str = "mandarin"
 # speakers, and sentences by each of them
 TRAIN_SIZE: tuple[int, ...] = (16, 36)
-DEV_SIZE: tuple[int, ...] = (6, 8)
+DEV_SIZE: tuple[int, ...] = (6, 5)
 TEST_SIZE: tuple[int, ...] = (10, 12)
 GUARD_SIZE: tuple[int, ...] = (10, 8)
 SPEC = AdapterSpec(rank=32)
-TRAIN = TrainSettings(epochs=3.0)
+TRAIN = TrainSettings(epochs=2.5, evaluate_every=25)
 
 
 def main(run: Run) -> Verdict:
