@@ -86,9 +86,9 @@ def _widen(arrays: Arrays) -> Arrays:
     for name, values in arrays.items():
         scale = arrays.get(f"{name}_scale")
         if scale is not None:
-            # int8 keeps one scale per row, int16 one for the whole matrix; both were multiplied in
+            # int8 keeps one scale per row (convolutions too), int16 one for the whole matrix; both were multiplied in
             factor = scale.astype(np.float32)
-            wide[name] = values.astype(np.float32) / (factor[:, None] if factor.ndim == 1 and values.ndim == 2 else factor)
+            wide[name] = values.astype(np.float32) / (factor.reshape(-1, *[1] * (values.ndim - 1)) if factor.ndim else factor)
         else:
             wide[name] = values.astype(np.float32) if values.dtype == np.float16 else values
     return wide
@@ -118,7 +118,8 @@ def to_hugging_face(arrays: Arrays) -> tuple[dict[str, Any], dict[str, torch.Ten
         state["proj_out.weight"] = arrays["decoder/embeddings/weight"]
     except KeyError as error:
         raise ModelError(f"the CTranslate2 model lacks the array {error}. Convert it again with ct2-transformers-converter.") from error
-    return config, {name: torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)) for name, values in state.items()}
+    # copies, because the converter stores equal arrays (such as biases of zeros) once, and safetensors refuses to share memory
+    return config, {name: torch.from_numpy(np.array(values, dtype=np.float32)) for name, values in state.items()}
 
 
 def _shapes(arrays: Arrays) -> dict[str, Any]:
@@ -221,7 +222,10 @@ def _write_tokenizer(side_files: Path, vocab_size: int, out: Path) -> dict[str, 
     file = side_files / "tokenizer.json"
     if not file.is_file():
         raise ModelError(f"{side_files}: no tokenizer.json in it. Copy it from the original model, faster-whisper needs it too.")
-    tokenizer = Tokenizer.from_file(str(file))
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # the tokenizers library raises nothing narrower
+        raise ModelError(f"{file}: not a tokenizer ({error}). Copy tokenizer.json from the original model.") from error
     # Older converters left the 1,501 time stamps out, though the model has rows for them.
     absent = vocab_size - tokenizer.get_vocab_size()
     if absent:
