@@ -39,8 +39,8 @@ def transcribe_manifest(model: SpeechModel, manifest: Manifest, *, settings: Dec
     for utterance in manifest:
         if utterance.duration > model.longest:
             raise ManifestError(
-                f'utterance "{utterance.id}" ({manifest.name}): {utterance.duration:.1f} s, {model.base.id} hears at most {model.longest:.0f} s at once. '
-                "Cut it into shorter utterances; speechadapt check finds all of them."
+                f'utterance "{utterance.id}" ({manifest.name}): {utterance.duration:.1f} s, {model.base.id} hears at most '
+                f"{model.longest:.0f} s at once. Cut it into shorter utterances; speechadapt check finds all of them."
             )
     durations = [utterance.duration for utterance in manifest]
     padded_to = model.longest if settings.window == "full" else None

@@ -207,7 +207,7 @@ def test_absurd_numbers_are_refused_before_memory_is_asked_for() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"RIFF", b"\0" * 64, b"not a model at all, but a text of some length"])
 def test_what_is_no_model_at_all(data: bytes) -> None:
-    with pytest.raises(ModelError, match="^mine: "):
+    with pytest.raises(ModelError, match=r"^mine: "):
         read_arrays(io.BytesIO(data), "mine")
 
 
