@@ -65,7 +65,14 @@ def _run_reference(options: argparse.Namespace) -> dict[str, float]:
         lines = [f"{clips.audio_path(u)}\t{u.text}\n" for u in clips]
         Path(folder, "train.tsv").write_text("".join(lines), encoding="utf-8")
         Path(folder, "test.tsv").write_text(lines[0], encoding="utf-8")
-        command = [sys.executable, str(options.reference), str(find_base(options.base).folder), f"{folder}/train.tsv", f"{folder}/test.tsv", f"{folder}/out"]
+        command = [
+            sys.executable,
+            str(options.reference),
+            str(find_base(options.base).folder),
+            f"{folder}/train.tsv",
+            f"{folder}/test.tsv",
+            f"{folder}/out",
+        ]
         command += ["--epochs", "1", "--batch", str(options.batch), "--rank", str(options.rank), "--threads", str(options.threads), "--skip-base"]
         return _run([*command, "--language", options.language], options)
 

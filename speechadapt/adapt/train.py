@@ -21,7 +21,17 @@ from tqdm import tqdm
 
 from speechadapt.adapt.adapter import AdapterRef, add_adapter, base_fingerprint, count_parameters, save_adapter
 from speechadapt.adapt.card import training_card
-from speechadapt.adapt.checkpoint import Progress, checkpoint_path, load_checkpoint, newest_checkpoint, put, read_progress, resume_checkpoint, save_checkpoint, trainable
+from speechadapt.adapt.checkpoint import (
+    Progress,
+    checkpoint_path,
+    load_checkpoint,
+    newest_checkpoint,
+    put,
+    read_progress,
+    resume_checkpoint,
+    save_checkpoint,
+    trainable,
+)
 from speechadapt.adapt.fused import fused_lora
 from speechadapt.adapt.memory import keep_freed_memory
 from speechadapt.adapt.spec import AdapterSpec, TrainSettings

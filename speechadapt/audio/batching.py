@@ -27,9 +27,7 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
-        return dataclasses.replace(
-            self, inputs=self.inputs.to(device), input_lengths=self.input_lengths.to(device), labels=self.labels.to(device)
-        )
+        return dataclasses.replace(self, inputs=self.inputs.to(device), input_lengths=self.input_lengths.to(device), labels=self.labels.to(device))
 
 
 def pad_labels(labels: Sequence[Sequence[int]]) -> torch.Tensor:

@@ -58,9 +58,7 @@ def read_info(source: AudioSource) -> AudioInfo:
         )
 
 
-def read_waveform(
-    source: AudioSource, *, offset: Seconds = 0.0, duration: Seconds | None = None, sampling_rate: Hertz = SAMPLING_RATE
-) -> Waveform:
+def read_waveform(source: AudioSource, *, offset: Seconds = 0.0, duration: Seconds | None = None, sampling_rate: Hertz = SAMPLING_RATE) -> Waveform:
     """Read a segment of WAV, FLAC, MP3, OGG or anything else libsndfile knows, down-mixed and resampled.
 
     Args:
