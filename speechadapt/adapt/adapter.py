@@ -13,7 +13,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 
 from speechadapt import __version__
 from speechadapt.adapt.spec import AdapterSpec
-from speechadapt.errors import AdapterError
+from speechadapt.errors import AdapterError, MisuseError
 from speechadapt.files import atomic_folder, read_json, sha256_of, write_json
 from speechadapt.models.speech_model import SpeechModel
 
@@ -73,8 +73,8 @@ def read_adapter(folder: Path) -> AdapterRef:
     try:
         fields = {field.name: row[field.name] for field in dataclasses.fields(AdapterRef) if field.name != "folder"}
         ref = AdapterRef(folder=folder, **(fields | {"spec": AdapterSpec(**row["spec"])}))
-    except (KeyError, TypeError) as error:
-        raise AdapterError(f"{folder / FACTS_FILE}: the field {error} is missing or wrong. Train the adapter again.") from error
+    except (KeyError, TypeError, MisuseError) as error:
+        raise AdapterError(f"{folder / FACTS_FILE}: a field is missing or wrong ({error}). Train the adapter again.") from error
     digest = sha256_of(folder / WEIGHTS_FILE)
     if digest != ref.weights_sha256:
         raise AdapterError(f"{folder / WEIGHTS_FILE}: sha256 {digest[:16]}…, {FACTS_FILE} says {ref.weights_sha256[:16]}…. Copy the adapter again.")

@@ -53,7 +53,7 @@ CACHE_BYTES = 1 << 30
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Dropped:
-    """Utterances left out of training, by reason; the ids are named in `dropped.json` of the run."""
+    """Utterances left out of training, by reason; the ids are named in `training.json` of the run."""
 
     reasons: dict[str, list[str]]
 
@@ -92,6 +92,7 @@ class TrainingData:
             raise TrainingError(
                 f"{manifest.name}: none of its {len(manifest)} utterances can be used: {self.dropped}. Check it with: speechadapt check"
             )
+        self._unreadable: set[str] = set()
         self._cache: dict[str, Waveform] = {}
         self._room = CACHE_BYTES
 
@@ -101,20 +102,32 @@ class TrainingData:
         return Dropped(reasons=self.reasons)
 
     @property
+    def unreadable(self) -> int:
+        """How many clips could not be read so far."""
+        return len(self._unreadable)
+
+    @property
     def durations(self) -> list[float]:
         """Seconds of each usable row."""
         return [utterance.duration for utterance, _ in self.rows]
 
     def waveform(self, index: int) -> Waveform | None:
-        """The clip of one row, float32, shape (samples,), 16 kHz; None if it cannot be read, which is counted."""
+        """The clip of one row, float32, shape (samples,), 16 kHz; None if it cannot be read, which is counted.
+
+        Raises:
+            TrainingError: no clip at all can be read.
+        """
         utterance = self.rows[index][0]
         if utterance.id in self._cache:
             return self._cache[utterance.id]
         try:
             waveform = read_waveform(self.manifest.audio_path(utterance), offset=utterance.offset, duration=utterance.duration)
         except AudioError as error:
-            if utterance.id not in self.reasons.get(f"audio {error.reason}", []):
+            if utterance.id not in self._unreadable:
+                self._unreadable.add(utterance.id)
                 self._drop(f"audio {error.reason}", utterance)
+            if len(self._unreadable) == len(self.rows):
+                raise TrainingError(f"{self.manifest.name}: none of its clips can be read: {self.dropped}. The last one: {error}") from error
             return None
         if waveform.nbytes <= self._room:
             self._room -= waveform.nbytes
@@ -362,9 +375,9 @@ class _Run:
             return 0
         progress = read_progress(path)
         if progress.run != self.identity:
-            changed = [key for key in self.identity if progress.run.get(key) != self.identity[key]]
             raise TrainingError(
-                f"{path}: belongs to another run ({', '.join(changed)} differ). Give the same settings as before, or a new folder with --out."
+                f"{path}: belongs to another run ({'; '.join(differences(progress.run, self.identity))}). "
+                "Give the same settings as before, or a new folder with --out."
             )
         self.average = resume_checkpoint(path, self.model.network, self.optimizer)
         self.scores = list(progress.scores)
@@ -433,15 +446,14 @@ class _Run:
 
     def update(self, loss: float, step: int) -> None:
         if not math.isfinite(loss):
-            raise TrainingError(
-                f"step {step + 1}: the loss is {loss}, must be finite. Lower the learning rate (now {self.settings.learning_rate}) "
-                f"or look for broken clips with: speechadapt check --audio. Checkpoints so far are kept in {self.checkpoints}."
-            )
+            raise TrainingError(self.unstable(f"loss is {loss}", step))
         if self.accelerator.num_processes > 1:
             for parameter in self.parameters.values():
                 gradient = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
                 parameter.grad = self.accelerator.reduce(gradient, reduction="sum")
-        torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.max_grad_norm)
+        norm = float(torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.max_grad_norm))
+        if not math.isfinite(norm):  # one step with it would make every weight a NaN
+            raise TrainingError(self.unstable(f"norm of the gradient is {norm}", step))
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         # the beginning of a run must not weigh for long, so the average starts short (as in TensorFlow's ExponentialMovingAverage)
@@ -449,6 +461,12 @@ class _Run:
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 self.average[name].lerp_(parameter, 1 - decay)
+
+    def unstable(self, what: str, step: int) -> str:
+        return (
+            f"step {step + 1}: the {what}, must be finite. Lower the learning rate (now {self.settings.learning_rate}) "
+            f"or look for broken clips with: speechadapt check --audio. Checkpoints so far are kept in {self.checkpoints}."
+        )
 
     def checkpoint(self, step: int) -> None:
         if self.validate is not None:
@@ -479,11 +497,13 @@ class _Run:
         load_checkpoint(checkpoint_path(self.checkpoints, chosen), self.model.network)
         self.model.network.eval()
         accents = sorted({u.accent for u, _ in self.data.rows if u.accent is not None})
+        if self.data.unreadable and self.accelerator.is_main_process:
+            tqdm.write(f"left out of training: {self.data.dropped}", file=sys.stderr)
         write_json(
             self.out / "training.json",
             {
                 **self.identity,
-                "utterances": len(self.data.rows),
+                "utterances": len(self.data.rows) - self.data.unreadable,
                 "dropped": self.data.reasons,
                 "scores": self.scores,
                 "chosen_step": chosen,
@@ -498,3 +518,15 @@ class _Run:
             accent=", ".join(accents) or None,
             card=training_card(self.model, self.spec, self.train, chosen, best[1] if best else None),
         )
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Which fields of two runs differ, with both values; fields of settings and spec by their own names."""
+    found = []
+    for key, value in now.items():
+        old = before.get(key)
+        if isinstance(value, dict) and isinstance(old, dict):
+            found += [f"{key}.{line}" for line in differences(old, value)]
+        elif old != value:
+            found.append(f"{key} was {old}, is {value}")
+    return found
