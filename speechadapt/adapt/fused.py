@@ -88,5 +88,5 @@ def _forward(layer: Any, x: torch.Tensor) -> torch.Tensor:
 
 
 def _apply(tensors: list[Any], scale: float) -> torch.Tensor:
-    product: torch.Tensor = _LoraProduct.apply(*tensors, scale)  # type: ignore[no-untyped-call]
+    product: torch.Tensor = _LoraProduct.apply(*tensors, scale)
     return product

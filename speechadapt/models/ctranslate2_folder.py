@@ -231,12 +231,10 @@ def _write_tokenizer(side_files: Path, vocab_size: int, out: Path) -> dict[str, 
     if absent:
         tokenizer.add_tokens([AddedToken(f"<|{index * 0.02:.2f}|>", normalized=False, special=False) for index in range(absent)])
     end = "<|endoftext|>"
-    known = {
-        token: tokenizer.token_to_id(token)
-        for token in (end, "<|startoftranscript|>", "<|notimestamps|>", "<|translate|>", "<|transcribe|>", "<|startofprev|>")
-    }
-    if any(value is None for value in known.values()):
-        raise ModelError(f"{file}: lacks one of Whisper's special tokens ({', '.join(known)}). Copy tokenizer.json from the original model.")
+    special = (end, "<|startoftranscript|>", "<|notimestamps|>", "<|translate|>", "<|transcribe|>", "<|startofprev|>")
+    known: dict[str, int] = {token: number for token in special if (number := tokenizer.token_to_id(token)) is not None}
+    if len(known) < len(special):
+        raise ModelError(f"{file}: lacks one of Whisper's special tokens ({', '.join(special)}). Copy tokenizer.json from the original model.")
     WhisperTokenizer(tokenizer_object=tokenizer, bos_token=end, eos_token=end, unk_token=end, pad_token=end).save_pretrained(out)
     languages = {token: number for token, number in tokenizer.get_vocab().items() if known["<|startoftranscript|>"] < number < known["<|translate|>"]}
     return known | languages

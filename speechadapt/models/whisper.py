@@ -31,7 +31,7 @@ class WhisperModel(SpeechModel):
     sampling_rate: Hertz = SAMPLING_RATE
     longest: Seconds = FULL_WINDOW
 
-    def __init__(self, base: BaseModel, network: nn.Module, tokenizer: Any, *, language: str | None, task: str) -> None:
+    def __init__(self, base: BaseModel, network: Any, tokenizer: Any, *, language: str | None, task: str) -> None:
         """Args:
             base: which weights these are.
             network: transformers' `WhisperForConditionalGeneration`.
@@ -49,7 +49,7 @@ class WhisperModel(SpeechModel):
         self.tokenizer = tokenizer
         self.adapted = False
         self.mels: int = self.whisper.config.num_mel_bins
-        self.settings = self.whisper.generation_config
+        self.settings: Any = self.whisper.generation_config
         self.end: int = self.whisper.config.eos_token_id
         self.multilingual = bool(getattr(self.settings, "is_multilingual", self.whisper.config.vocab_size >= 51865))
         if getattr(self.settings, "no_timestamps_token_id", None) is None:
@@ -81,7 +81,7 @@ class WhisperModel(SpeechModel):
                 f'language is "{wanted}", which {self.base.id} has no token for; it knows {", ".join(known)}. '
                 f"Name the nearest relative it knows{' (perhaps ' + ', '.join(near) + ')' if near else ''}; the adapter can learn the rest."
             )
-        return code
+        return str(code)
 
     def _task(self, wanted: str) -> str:
         if wanted not in ("transcribe", "translate"):
