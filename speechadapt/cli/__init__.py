@@ -4,6 +4,7 @@ import argparse
 import importlib
 import os
 import sys
+import warnings
 
 from speechadapt import __version__
 from speechadapt.errors import SpeechadaptError
@@ -31,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
         The exit code: 0 done, 1 a check failed or a test set got significantly worse, 2 misuse.
     """
     given = sys.argv[1:] if arguments is None else arguments
+    if not sys.warnoptions:  # what libraries tell each other about coming versions is for the tests, where warnings are errors
+        warnings.filterwarnings("ignore", category=FutureWarning, module=r"(transformers|peft)(\.|$)")
     parser = argparse.ArgumentParser(
         prog="speechadapt",
         description="Adapt pretrained speech recognizers to accents, dialects and languages, and prove whether it helped.",
