@@ -132,4 +132,4 @@ def _reach(rate: float, interval: Interval | None) -> tuple[float, float]:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 1]}…"
+    return text if len(text) <= LONGEST_LABEL else f"…{text[1 - LONGEST_LABEL :]}"  # the end tells speakers of one corpus apart
