@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from speechadapt.audio.batching import Batch, pad_labels
 from speechadapt.audio.features import FULL_WINDOW, HOP_SAMPLES, log_mel, window_frames
