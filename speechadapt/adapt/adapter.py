@@ -90,7 +90,7 @@ def add_adapter(model: SpeechModel, spec: AdapterSpec, seed: int = 0) -> None:
     _must_be_bare(model)
     config = LoraConfig(
         r=spec.rank,
-        lora_alpha=spec.alpha,  # type: ignore[arg-type]
+        lora_alpha=spec.alpha,
         lora_dropout=spec.dropout,
         target_modules=model.peft_targets(spec.targets),
         use_rslora=spec.method == "rslora",

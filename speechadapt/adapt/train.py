@@ -336,7 +336,7 @@ class _Run:
         }
         add_adapter(model, spec, seed=settings.seed)
         if settings.gradient_checkpointing:
-            model.network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})  # type: ignore[operator]
+            recompute_activations(model.network)
         self.accelerator = Accelerator(mixed_precision="bf16" if use_bf16(settings.precision, model.device) else "no", cpu=model.device.type == "cpu")
         self.parameters = trainable(model.network)
         self.optimizer = torch.optim.AdamW(self.parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
@@ -518,6 +518,12 @@ class _Run:
             accent=", ".join(accents) or None,
             card=training_card(self.model, self.spec, self.train, chosen, best[1] if best else None),
         )
+
+
+def recompute_activations(network: Any) -> None:
+    """Switch gradient checkpointing on; transformers 5.23 gave it another name."""
+    enable = getattr(network, "activation_checkpointing_enable", None) or network.gradient_checkpointing_enable
+    enable({"use_reentrant": False})  # the other way silently gives no gradients where inputs need none
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

@@ -15,12 +15,6 @@ SPEC_RANGES = [
     ("dropout", -0.1, "0 to 0.9"),
     ("dropout", 1.0, "0 to 0.9"),
 ]
-    ("rank", 0, "1 to 1024"),
-    ("rank", 1025, "1 to 1024"),
-    ("alpha", 0.0, "0.001 to 4096"),
-    ("dropout", -0.1, "0 to 0.9"),
-    ("dropout", 1.0, "0 to 0.9"),
-]
 
 SETTINGS_RANGES = [
     ("steps", 0, "1 to 10000000"),
