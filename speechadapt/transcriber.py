@@ -108,6 +108,7 @@ class Transcriber:
 
         Raises:
             AudioError: not audio, empty, or samples that are not finite or of another shape.
+            MisuseError: a sampling rate of 0 or less.
         """
         waveform = _samples(source, sampling_rate) if isinstance(source, np.ndarray) else read_waveform(source)
         pieces = cut_at_quiet(waveform, self.model.longest)
@@ -150,6 +151,8 @@ def cut_at_quiet(waveform: Waveform, longest: Seconds) -> list[tuple[int, int]]:
 
 
 def _samples(given: NDArray[Any], sampling_rate: Hertz) -> Waveform:
+    if not sampling_rate > 0:
+        raise MisuseError(f"sampling_rate is {sampling_rate}, must be above 0. Give the rate of the samples in Hz.")
     if given.ndim != 1 or not given.size:
         raise AudioError("not-audio", f"samples of shape {given.shape}, must be (samples,) and not empty. Give one mono channel.")
     if given.dtype == np.int16:

