@@ -19,7 +19,7 @@ from accelerate import Accelerator
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from speechadapt.adapt.adapter import AdapterRef, add_adapter, base_fingerprint, count_parameters, save_adapter
+from speechadapt.adapt.adapter import AdapterRef, add_adapter, base_fingerprint, count_parameters, read_adapter, save_adapter
 from speechadapt.adapt.card import training_card
 from speechadapt.adapt.checkpoint import (
     Progress,
@@ -491,13 +491,19 @@ class _Run:
         self.accelerator.wait_for_everyone()
 
     def finish(self) -> AdapterRef:
-        """Load the best checkpoint, write the adapter."""
+        """Load the best checkpoint; the first process writes the adapter."""
         best = self.best
         chosen = best[0] if best else len(self.plan)
         load_checkpoint(checkpoint_path(self.checkpoints, chosen), self.model.network)
         self.model.network.eval()
+        if self.accelerator.is_main_process:
+            self.write_adapter(chosen, best[1] if best else None)
+        self.accelerator.wait_for_everyone()
+        return read_adapter(self.out / "adapter")
+
+    def write_adapter(self, chosen: int, score: float | None) -> None:
         accents = sorted({u.accent for u, _ in self.data.rows if u.accent is not None})
-        if self.data.unreadable and self.accelerator.is_main_process:
+        if self.data.unreadable:
             tqdm.write(f"left out of training: {self.data.dropped}", file=sys.stderr)
         write_json(
             self.out / "training.json",
@@ -510,13 +516,13 @@ class _Run:
                 "trainable": count_parameters(self.model)[0],
             },
         )
-        return save_adapter(
+        save_adapter(
             self.model,
             self.spec,
             self.out / "adapter",
             train_fingerprint=self.train.fingerprint,
             accent=", ".join(accents) or None,
-            card=training_card(self.model, self.spec, self.train, chosen, best[1] if best else None),
+            card=training_card(self.model, self.spec, self.train, chosen, score),
         )
 
 
