@@ -337,7 +337,9 @@ class _Run:
         add_adapter(model, spec, seed=settings.seed)
         if settings.gradient_checkpointing:
             recompute_activations(model.network)
-        self.accelerator = Accelerator(mixed_precision="bf16" if use_bf16(settings.precision, model.device) else "no", cpu=model.device.type == "cpu")
+        self.accelerator = Accelerator(cpu=model.device.type == "cpu")
+        # autocast is ours: accelerate keeps one precision for the whole process, and a process may train twice
+        self.bf16 = use_bf16(settings.precision, model.device)
         self.parameters = trainable(model.network)
         self.optimizer = torch.optim.AdamW(self.parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
         self.average = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
@@ -432,7 +434,7 @@ class _Run:
         for batch in batches:
             for part in split_batch(batch, self.settings.accumulate):
                 share = float((part.labels != -100).sum()) / total
-                with self.accelerator.autocast():
+                with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.bf16):
                     part_loss = self.model.loss(part.to(self.model.device), self.settings.label_smoothing) * share
                 self.accelerator.backward(part_loss)
                 loss += float(part_loss.detach())
