@@ -36,6 +36,7 @@ SETTINGS = {
     "max_grad_norm": 1.0,
     "final_share": 0.02,
     "average_decay": 0.9,
+    "precision": "fp32",
     "seed": 0,
 }
 
