@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,28 @@ class BaseModel:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """One word of a clip: its text, `start` and `end` in seconds from the clip's first sample, and its mean probability, 0 to 1."""
+
+    text: str
+    start: Seconds
+    end: Seconds
+    probability: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Decoded:
-    """What a model said for one clip: raw text, and the mean natural-log probability per emitted token (at most 0)."""
+    """What a model said for one clip.
+
+    Attributes:
+        text: raw, as the model wrote it.
+        avg_logprob: mean natural-log probability per emitted token, at most 0.
+        words: with their times, where `DecodeSettings.words` asked for them and the family can tell (CTC); else empty.
+    """
 
     text: str
     avg_logprob: float
+    words: tuple[Word, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +68,19 @@ class DecodeSettings:
         beam: 1 is greedy.
         batch_seconds: padded seconds of audio decoded at once.
         precision: of the encoder: auto (bf16 where the device is fast in it, else fp32), fp32 or bf16. Token choices are made in fp32.
+        words: whether to tell when each word was said (CTC models).
+        lm: an n-gram language model (KenLM's binary or ARPA) that a CTC beam search asks as well; needs the extra `lm`.
+        lm_weight, word_score: weight of the language model against the audio, and what each word adds, both in natural-log units.
     """
 
     window: str = "full"
     beam: int = 1
     batch_seconds: Seconds = 240.0
     precision: str = "auto"
+    words: bool = False
+    lm: str | None = None
+    lm_weight: float = 1.0
+    word_score: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """The fields as a JSON object."""
@@ -71,8 +96,12 @@ class SpeechModel(abc.ABC):
         family: `whisper` or `ctc`.
         sampling_rate: of the waveforms it takes, in Hz.
         longest: seconds it can hear at once.
+        padded_to: seconds every clip is padded to in the full window; None where a clip is padded to the longest of its batch alone.
+        windows: the windows it can decode in, `("full", "short")` or, where clips are never padded further, `("full",)`.
         adapted: whether an adapter is inside, which allows the short window.
-        language: code of the language it writes, such as `en`; None where it detects one per clip.
+        language: code of the language it writes, such as `en`; None where it detects one per clip or where the text alone decides.
+        task: the task token, `transcribe` or `translate`; None where there is none.
+        infinite: utterance ids to the number of times their training loss was infinite and left out.
     """
 
     base: BaseModel
@@ -80,13 +109,54 @@ class SpeechModel(abc.ABC):
     family: str
     sampling_rate: Hertz
     longest: Seconds
+    padded_to: Seconds | None
+    windows: tuple[str, ...]
     adapted: bool
     language: str | None
+    task: str | None
+    infinite: Counter[str]
 
     @property
     def device(self) -> torch.device:
         """Where the weights lie."""
         return next(self.network.parameters()).device
+
+    @property
+    def head(self) -> str:
+        """The output layer: `kept` as the base has it, `extended` by new rows, or `new`. A head that is not kept is trained and saved whole."""
+        return "kept"
+
+    @property
+    def saved_modules(self) -> list[str]:
+        """Names of modules that are trained and saved whole beside the adapter's matrices (PEFT's `modules_to_save`)."""
+        return []
+
+    def fit_vocabulary(self, texts: Sequence[str], *, vocabulary: str = "auto", rare: int = 1) -> tuple[str, ...]:
+        """Make the output layer able to write the training texts, before training; families with a vocabulary of word pieces need nothing.
+
+        Args:
+            texts: of the training manifest alone: characters taken from a test set would be a leak.
+            vocabulary: `auto` (keep what covers the texts, else extend, build where there is none), `keep`, `extend` or `new`.
+            rare: characters that occur less often than this are reported and left out.
+
+        Returns:
+            Sentences for the user: what was kept, added, and left out as rare.
+
+        Raises:
+            TrainingError: the texts leave an empty vocabulary.
+            MisuseError: another word than the four.
+        """
+        return ()
+
+    def save_vocabulary(self, folder: Path) -> None:
+        """Write into an adapter folder what a stranger needs to read the output layer, where it is not the base's own."""
+
+    def load_vocabulary(self, folder: Path) -> None:
+        """Take the output layer's shape from an adapter folder, before its weights are loaded.
+
+        Raises:
+            AdapterError: the vocabulary is missing, broken or of another size than the adapter's output layer.
+        """
 
     @abc.abstractmethod
     def peft_targets(self, targets: str) -> list[str] | str:
@@ -94,11 +164,15 @@ class SpeechModel(abc.ABC):
 
     @abc.abstractmethod
     def make_labels(self, text: str, utterance_id: str) -> list[int]:
-        """Token ids to be predicted for a transcript, the end included.
+        """Token ids to be predicted for a transcript, the end included where the family has one.
 
         Raises:
-            TrainingError: the transcript has more tokens than the model can emit.
+            TrainingError: the transcript has more tokens than the model can emit, or characters that it has no token for; `reason` says which.
         """
+
+    def unusable(self, samples: int, labels: Sequence[int]) -> str | None:
+        """Why a clip of so many samples (16 kHz) cannot be learned with these labels, in a few words to be counted by; None if it can."""
+        return f"longer than {self.longest:.0f} s" if samples > self.longest * self.sampling_rate else None
 
     @abc.abstractmethod
     def make_batch(
@@ -107,12 +181,26 @@ class SpeechModel(abc.ABC):
         """Waveforms (float32, shape (samples,), 16 kHz) and labels to padded tensors.
 
         Args:
-            window_seconds: what the encoder sees; None is the model's full window.
+            window_seconds: what the encoder sees; None is the model's full window. Families without a window pad to the longest clip.
+        """
+
+    @abc.abstractmethod
+    def mask(self, batch: Batch, *, time_masks: int, time_mask_share: float, freq_masks: int, freq_mask_bins: int) -> Batch:
+        """SpecAugment on a training batch, drawn from torch's global generator; see `audio.augment`.
+
+        Args:
+            time_masks, time_mask_share: how many, and the longest as a share of the clip.
+            freq_masks, freq_mask_bins: how many, and the highest in mel bins (of 80).
         """
 
     @abc.abstractmethod
     def loss(self, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:
-        """The training loss, a scalar: mean over the batch's label tokens."""
+        """The training loss, a scalar: the sum over the batch divided by its label tokens. Utterances with an infinite loss count as 0
+        and are told in `infinite`."""
+
+    def symptom(self) -> str | None:
+        """What the losses since the last call say is wrong with the training, with advice; None if nothing is. Asked at every checkpoint."""
+        return None
 
     @abc.abstractmethod
     def decode(self, waveforms: Sequence[Waveform], settings: DecodeSettings) -> list[Decoded]:
