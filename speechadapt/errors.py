@@ -50,6 +50,14 @@ class TrainingError(SpeechadaptError):
     """Training that cannot start or go on (no usable rows, a loss that is not finite, a checkpoint of another run)."""
 
 
+class LabelError(TrainingError):
+    """A transcript a model cannot learn to write; `reason` is a short fixed phrase that drops are counted by, such as `empty text`."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class ScoreError(SpeechadaptError):
     """References and hypotheses, or two reports, that must not be put side by side."""
 

@@ -167,7 +167,7 @@ class SpeechModel(abc.ABC):
         """Token ids to be predicted for a transcript, the end included where the family has one.
 
         Raises:
-            TrainingError: the transcript has more tokens than the model can emit, or characters that it has no token for; `reason` says which.
+            LabelError: the transcript has more tokens than the model can emit, or characters that it has no token for.
         """
 
     def unusable(self, samples: int, labels: Sequence[int]) -> str | None:
