@@ -46,8 +46,7 @@ class Speaker:
             float32, shape (samples + pauses,), 16 kHz, peak at most `LOUDEST_PEAK`.
         """
         rng = np.random.default_rng(seed_of(f"{self.name}|{take}"))
-        pauses = rng.uniform(0.1, 0.4, size=2) * SAMPLING_RATE
-        samples = np.pad(speech.astype(np.float64), (int(pauses[0]), int(pauses[1])))
+        samples = np.pad(speech.astype(np.float64), _pauses(rng))
         if self.reverberation > 0:
             samples = fftconvolve(samples, self._room())[: len(samples)]
         power = float(np.sqrt(np.mean(samples**2)))
@@ -59,6 +58,10 @@ class Speaker:
         if peak > LOUDEST_PEAK:
             samples *= LOUDEST_PEAK / peak
         return samples.astype(np.float32)
+
+    def pause_before(self, take: str) -> int:
+        """Samples of silence that `record` puts in front of the speech of this take."""
+        return _pauses(np.random.default_rng(seed_of(f"{self.name}|{take}")))[0]
 
     def _room(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """The room's impulse response: the direct sound, then noise that decays exponentially (Polack's model of late reverberation)."""
@@ -89,6 +92,11 @@ def draw_speaker(name: str) -> Speaker:
 def seed_of(text: str) -> int:
     """A number from a text, equal on every machine and in every process (Python's own hash is not)."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+
+
+def _pauses(rng: np.random.Generator) -> tuple[int, int]:
+    before, after = rng.uniform(0.1, 0.4, size=2) * SAMPLING_RATE
+    return int(before), int(after)
 
 
 def _room_noise(samples: int, rng: np.random.Generator) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
