@@ -1,16 +1,19 @@
 """The Whisper family: every size, English-only and multilingual, 80 or 128 mel bins, in its full 30 s window or a short one."""
 
+import dataclasses
 import difflib
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
+from speechadapt.audio.augment import mask_spectrogram
 from speechadapt.audio.batching import Batch, pad_labels
 from speechadapt.audio.features import FULL_WINDOW, HOP_SAMPLES, log_mel, window_frames
 from speechadapt.audio.waveform import Waveform
-from speechadapt.errors import MisuseError, ModelError, TrainingError
+from speechadapt.errors import LabelError, MisuseError, ModelError
 from speechadapt.models.decode import Decoder, beam_search, greedy
 from speechadapt.models.precision import use_bf16
 from speechadapt.models.speech_model import BaseModel, Decoded, DecodeSettings, SpeechModel
@@ -29,6 +32,9 @@ class WhisperModel(SpeechModel):
     family = "whisper"
     sampling_rate: Hertz = SAMPLING_RATE
     longest: Seconds = FULL_WINDOW
+    padded_to: Seconds | None = FULL_WINDOW
+    windows = ("full", "short")
+    task: str
 
     def __init__(self, base: BaseModel, network: Any, tokenizer: Any, *, language: str | None, task: str) -> None:
         """Args:
@@ -47,6 +53,7 @@ class WhisperModel(SpeechModel):
         self.whisper: Any = network  # transformers' model itself, also when `network` becomes a PeftModel around it
         self.tokenizer = tokenizer
         self.adapted = False
+        self.infinite: Counter[str] = Counter()  # cross-entropy never is
         self.mels: int = self.whisper.config.num_mel_bins
         self.settings: Any = self.whisper.generation_config
         self.end: int = self.whisper.config.eos_token_id
@@ -115,14 +122,15 @@ class WhisperModel(SpeechModel):
         """Token ids of a transcript and the end token. Whisper's own text starts with a blank, so ours does too.
 
         Raises:
-            TrainingError: prompt and text exceed the model's positions (448).
+            LabelError: prompt and text exceed the model's positions (448).
         """
         ids: list[int] = self.tokenizer(" " + text.strip(), add_special_tokens=False).input_ids
         most = self.whisper.config.max_target_positions - len(self.prompt)
         if len(ids) + 1 > most:
-            raise TrainingError(
+            raise LabelError(
+                "text longer than the model can emit",
                 f'utterance "{utterance_id}": its text has {len(ids)} tokens, {self.base.id} can emit {most - 1} beside its prompt. '
-                "Cut the utterance into shorter ones or remove it."
+                "Cut the utterance into shorter ones or remove it.",
             )
         return [*ids, self.end]
 
@@ -133,6 +141,18 @@ class WhisperModel(SpeechModel):
         frames = window_frames(FULL_WINDOW if window_seconds is None else window_seconds)
         lengths = torch.tensor([min(len(waveform) // HOP_SAMPLES + 1, frames) for waveform in waveforms], dtype=torch.int64)
         return Batch(ids=tuple(ids), inputs=log_mel(waveforms, self.mels, frames), input_lengths=lengths, labels=pad_labels(labels))
+
+    def mask(self, batch: Batch, *, time_masks: int, time_mask_share: float, freq_masks: int, freq_mask_bins: int) -> Batch:
+        """SpecAugment on the log-mel features; see `SpeechModel.mask`."""
+        if not (time_masks or freq_masks):
+            return batch
+        masked = [
+            mask_spectrogram(
+                features, int(length), time_masks=time_masks, time_mask_share=time_mask_share, freq_masks=freq_masks, freq_mask_bins=freq_mask_bins
+            )
+            for features, length in zip(batch.inputs, batch.input_lengths, strict=True)
+        ]
+        return dataclasses.replace(batch, inputs=torch.stack(masked))
 
     def loss(self, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:
         """Cross-entropy of the text and end tokens, mean over them; the prompt is given, so it is not learned."""
