@@ -108,7 +108,7 @@ class EspeakVoice:
             text: in the script of the language; every run of white space counts as one blank. Punctuation makes pauses and melody.
             voice: a language of eSpeak NG, such as en-us, en-gb, de or ka.
             variant: one of `variants`; None is the language's own speaker.
-            speed: tempo, `SLOWEST` to `FASTEST`; 1 is 175 words a minute.
+            speed: tempo, `SLOWEST` to `FASTEST`; 1 is 175 words a minute; met to about an eighth.
             pitch: factor on the speaker's fundamental frequency, `LOWEST` to `HIGHEST`.
 
         Returns:
@@ -139,7 +139,7 @@ class EspeakVoice:
         words = _word_times(text, happenings, rate, len(samples))
         if not words:
             return np.zeros(0, dtype=np.float32), ()
-        return resample(samples.astype(np.float32) / 2**15, rate, SAMPLING_RATE), words
+        return resample(samples.astype(np.float32) / np.float32(2**15), rate, SAMPLING_RATE), words
 
     @contextlib.contextmanager
     def _started(self) -> Iterator[tuple[ctypes.CDLL, int]]:
