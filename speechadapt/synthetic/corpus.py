@@ -70,7 +70,7 @@ def make_corpus(accent: str, strength: float = 1.0, *, sizes: dict[str, SplitSiz
     percent = f"{strength * 100:g}".zfill(3)
     planned = []
     for split, size in (DEFAULT_SIZES if sizes is None else sizes).items():
-        _check_size(split, size)
+        check_size(split, size)
         texts = sentences(split, seed=seed)
         for number in range(size.speakers):
             speaker = draw_speaker(f"{chosen.name}-{percent}-s{seed}-{split}-{number:02d}")
@@ -105,7 +105,8 @@ def speak(planned: PlannedUtterance) -> Waveform:
     return speaker.record(dry, planned.id)
 
 
-def _check_size(split: str, size: SplitSize) -> None:
+def check_size(split: str, size: SplitSize) -> None:
+    """Refuse what is no split, or a size below 0, as MisuseError."""
     if split not in ("train", "dev", "test"):
         raise MisuseError(f'split "{split}", must be train, dev or test. Correct the sizes.')
     if size.speakers < 0 or size.utterances < 0:

@@ -8,7 +8,7 @@ import functools
 import hashlib
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 WORDS = Path(__file__).with_name("words.txt")
@@ -345,19 +345,33 @@ def sentences(split: str, *, seed: int) -> Iterator[str]:
         split: train, dev or test. Sentences of different splits never have the same words, whatever their seeds.
     """
     rng = random.Random(f"sentences|{split}|{seed}")
+
+    def draw() -> str:
+        text = rng.choice(TEMPLATES).format_map(Sentence(rng))
+        return text[0].upper() + text[1:]
+
+    return distinct(split, draw, words_of)
+
+
+def distinct(split: str, draw: Callable[[], str], key: Callable[[str], str]) -> Iterator[str]:
+    """Keep what `draw` gives where its `key`, the words alone, is new and belongs to the split; endless as long as `draw` has new sentences."""
     seen: set[str] = set()
     while True:
-        text = rng.choice(TEMPLATES).format_map(Sentence(rng))
-        text = text[0].upper() + text[1:]
-        key = words_of(text)
-        if key not in seen and split_of(text) == split:
-            seen.add(key)
+        text = draw()
+        words = key(text)
+        if words not in seen and split_of_key(words) == split:
+            seen.add(words)
             yield text
 
 
 def split_of(text: str) -> str:
-    """The split a sentence belongs to by its words: 80 % train, 8 % dev, 12 % test."""
-    share = int.from_bytes(hashlib.sha256(words_of(text).encode()).digest()[:4], "big") % 100
+    """The split an English sentence belongs to by its words."""
+    return split_of_key(words_of(text))
+
+
+def split_of_key(key: str) -> str:
+    """80 % train, 8 % dev, 12 % test, decided by a hash of what two sentences share when they are the same to a listener."""
+    share = int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], "big") % 100
     return "dev" if share < 8 else "test" if share < 20 else "train"
 
 
@@ -375,10 +389,15 @@ def with_article(phrase: str) -> str:
 
 @functools.cache
 def words() -> dict[str, tuple[str, ...]]:
-    """The sections of words.txt, each a tuple of entries as written there."""
+    """The sections of words.txt."""
+    return read_sections(WORDS)
+
+
+def read_sections(path: Path) -> dict[str, tuple[str, ...]]:
+    """The sections of a list of words, each a tuple of entries as written there."""
     sections: dict[str, list[str]] = {}
     entries: list[str] = []
-    for line in WORDS.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8").splitlines():
         if header := re.fullmatch(r"\[(\w+)\]", line.strip()):
             entries = sections.setdefault(header[1], [])
         elif not line.startswith("#"):
