@@ -11,7 +11,7 @@ with --set GUARDS=data/british/test.jsonl,data/american/test.jsonl.
 
 from pathlib import Path
 
-from speechadapt.recipe import SHORT, AdapterSpec, Run, TrainSettings, Verdict, load_model, load_shipped, prove, read_sets, score_sets, train_on
+from speechadapt.recipe import AdapterSpec, Run, TrainSettings, Verdict, load_model, load_shipped, prove, read_sets, score_sets, score_short, train_on
 
 BASE: str = "openai/whisper-tiny.en"
 LANGUAGE: str = "en"
@@ -29,5 +29,5 @@ def main(run: Run) -> Verdict:
     train_on(run, model, sets, spec=SPEC, settings=TRAIN)
     shipped = load_shipped(run, BASE, language=LANGUAGE)
     adapted = score_sets(run, shipped, sets, system="adapted")
-    short = score_sets(run, shipped, sets, system="adapted-short", decode=SHORT)
+    short = score_short(run, shipped, sets)
     return prove(run, sets, base, adapted, short)

@@ -5,7 +5,6 @@ rules is the guard. It shows the whole way on two cores; what it finds is about 
 """
 
 from speechadapt.recipe import (
-    SHORT,
     AdapterSpec,
     Run,
     TrainSettings,
@@ -16,6 +15,7 @@ from speechadapt.recipe import (
     prove,
     read_sets,
     score_sets,
+    score_short,
     show_side_by_side,
     train_on,
 )
@@ -41,7 +41,7 @@ def main(run: Run) -> Verdict:
     train_on(run, model, sets, spec=SPEC, settings=TRAIN)
     shipped = load_shipped(run, BASE)
     adapted = score_sets(run, shipped, sets, system="adapted")
-    short = score_sets(run, shipped, sets, system="adapted-short", decode=SHORT)
+    short = score_short(run, shipped, sets)
     verdict = prove(run, sets, base, adapted, short)
     show_side_by_side(run, sets, BASE)
     run.say(f"next, your own corpus:  speechadapt prepare table YOUR.csv data/mine --splits speaker && speechadapt adapt {BASE} data/mine")

@@ -16,6 +16,7 @@ from speechadapt.data.utterance import Utterance
 from speechadapt.errors import AudioError, ManifestError
 from speechadapt.models.speech_model import DecodeSettings, SpeechModel
 from speechadapt.score.report import DEFAULT_GROUPS, ScoreReport, score
+from speechadapt.transcriber import check_settings
 
 
 def transcribe_manifest(model: SpeechModel, manifest: Manifest, *, settings: DecodeSettings | None = None, progress: bool = True) -> list[Hypothesis]:
@@ -33,9 +34,10 @@ def transcribe_manifest(model: SpeechModel, manifest: Manifest, *, settings: Dec
     Raises:
         AudioError: a clip cannot be read; the message names the utterance.
         ManifestError: a clip is longer than the model can hear at once.
-        MisuseError: the short window was asked of a model without an adapter.
+        MisuseError: the short window was asked of a model without an adapter, or settings that the model's family has no use for.
     """
     settings = settings or DecodeSettings()
+    check_settings(model, settings)
     for utterance in manifest:
         if utterance.duration > model.longest:
             raise ManifestError(
@@ -43,7 +45,7 @@ def transcribe_manifest(model: SpeechModel, manifest: Manifest, *, settings: Dec
                 f"{model.longest:.0f} s at once. Cut it into shorter utterances; speechadapt check finds all of them."
             )
     durations = [utterance.duration for utterance in manifest]
-    padded_to = model.longest if settings.window == "full" else None
+    padded_to = model.padded_to if settings.window == "full" else None
     found: dict[int, Hypothesis] = {}
     bar = tqdm(total=len(manifest), desc=f"transcribe {manifest.name}", unit="clip", disable=not progress, file=sys.stderr, leave=False)
     with bar, merged(model) if model.adapted else contextlib.nullcontext():

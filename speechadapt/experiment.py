@@ -243,6 +243,15 @@ def score_sets(
     return reports
 
 
+def score_short(
+    run: Run, model: SpeechModel, sets: Sets, *, normalizer: str = "english", by: Sequence[str] = DEFAULT_GROUPS
+) -> dict[str, ScoreReport] | None:
+    """Score the adapted model in its short window, as the system `adapted-short`; None for families without one, which hear no more than the clip."""
+    if "short" not in model.windows:
+        return None
+    return score_sets(run, model, sets, system="adapted-short", decode=SHORT, normalizer=normalizer, by=by)
+
+
 def _hypotheses(run: Run, model: SpeechModel, one: ScoredSet, system: str, decode: DecodeSettings) -> list[Hypothesis]:
     path, origin = run.hypotheses(one.name, system), run.decoded_by(one.name, system)
     made_by = {
@@ -285,15 +294,15 @@ def train_on(
     if run.plan.is_file():
         settings = dataclasses.replace(settings, steps=read_json(run.plan)["steps"])
     elif minutes is not None:
-        settings = plan_steps(model, sets.train, settings, minutes)
+        settings = plan_steps(model, sets.train, settings, minutes, spec=spec)
         write_json(run.plan, {"minutes": minutes, "steps": settings.steps})
         run.say(f"training: {settings.steps} steps, which a probe says take about {minutes:g} min; the number is fixed now")
 
     def dev_wer(adapted: SpeechModel) -> float:
-        """The mean over both windows: an adapter that is good in one alone is not what ships."""
+        """The mean over the windows the family has: an adapter that is good in one alone is not what ships."""
         rates = []
-        for window in (FULL, SHORT):
-            hypotheses = transcribe_manifest(adapted, sets.dev, settings=window, progress=False)
+        for window in adapted.windows:
+            hypotheses = transcribe_manifest(adapted, sets.dev, settings=DecodeSettings(window=window), progress=False)
             report = score(sets.dev, hypotheses, system="dev", normalizer=normalizer, by=(), resamples=0)
             if report.wer is None:
                 raise TrainingError(f'dev: no reference has a word after the normalizer "{normalizer}". Check the texts of the dev manifest.')
@@ -365,7 +374,7 @@ class AdaptJob:
         data: a prepared corpus. tests, guards: manifests; `read_sets` says what stands in for missing ones.
         make_guard: whether synthetic standard English stands in for a missing guard where the language is English.
         strict: refuse leaks. language: None takes what the training rows say.
-        normalizer: None takes `english` for English and `basic:LANGUAGE` for others.
+        normalizer: None takes `english` for English, `basic:LANGUAGE` for others, and `basic` where no one language is named (CTC bases).
         by: fields to group by. minutes: training time that a probe turns into steps; None leaves that to `train`.
         spec, train: the adapter and how to train it. device: None takes the best there is.
     """
@@ -405,13 +414,20 @@ def adapt_and_prove(run: Run, job: AdaptJob) -> Verdict:
     """Load, read the sets, score the base, train, score what ships, prove."""
     language = job.language or language_of(Manifest.read(job.data / "train.jsonl"))
     model = load_model(job.base, revision=job.revision, language=language, device=job.device)
-    if model.language is None:
+    if model.language is None and model.task is not None:  # a CTC model has neither token: the text alone decides what it writes
         raise MisuseError(f"{job.data}: its rows name no one language, and {job.base} knows many. Give --language, for example --language en.")
-    normalizer = job.normalizer or ("english" if model.language == "en" else f"basic:{model.language}")
+    normalizer = job.normalizer or normalizer_for(model.language)
     sets = read_sets(run, job.data, tests=job.tests, guards=job.guards, make_guard=job.make_guard, language=model.language, strict=job.strict)
     base = score_sets(run, model, sets, system="base", normalizer=normalizer, by=job.by)
     train_on(run, model, sets, spec=job.spec, settings=job.train, minutes=job.minutes, normalizer=normalizer)
     shipped = load_shipped(run, job.base, revision=job.revision, language=language, device=job.device)
     adapted = score_sets(run, shipped, sets, system="adapted", normalizer=normalizer, by=job.by)
-    short = score_sets(run, shipped, sets, system="adapted-short", decode=SHORT, normalizer=normalizer, by=job.by)
+    short = score_short(run, shipped, sets, normalizer=normalizer, by=job.by)
     return prove(run, sets, base, adapted, short)
+
+
+def normalizer_for(language: str | None) -> str:
+    """`english` for English, `basic:LANGUAGE` for others, plain `basic` where nobody names a language."""
+    if language is None:
+        return "basic"
+    return "english" if language.split("-")[0] == "en" else f"basic:{language}"

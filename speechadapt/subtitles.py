@@ -1,4 +1,4 @@
-"""Subtitles: timed lines of text as SubRip (.srt) or WebVTT (.vtt)."""
+"""Subtitles: timed words cut into readable lines, and lines as SubRip (.srt) or WebVTT (.vtt)."""
 
 import html
 from collections.abc import Iterable
@@ -7,6 +7,35 @@ from speechadapt.units import Seconds
 
 Line = tuple[Seconds, Seconds, str]
 """Start and end in seconds, and what was said between them."""
+
+LONGEST_TEXT = 42
+"""Characters of a line, as television keeps them."""
+LONGEST_LINE: Seconds = 7.0
+LONGEST_PAUSE: Seconds = 0.6
+"""A longer silence between two words begins a new line."""
+SHORTEST_LINE: Seconds = 1.0
+"""A line stays at least this long, unless the next one begins before."""
+
+
+def cut_lines(words: Iterable[Line]) -> list[Line]:
+    """Gather words into lines that can be read: at most 42 characters and 7 seconds each, broken where the speaker paused for over 0.6 seconds.
+
+    Args:
+        words: in order of time; a word that is longer than a line stands alone in one.
+
+    Returns:
+        Lines that do not overlap, each shown for at least a second where the next one leaves room.
+    """
+    lines: list[Line] = []
+    for start, end, text in words:
+        if lines:
+            first, last, said = lines[-1]
+            if start - last <= LONGEST_PAUSE and end - first <= LONGEST_LINE and len(said) + 1 + len(text) <= LONGEST_TEXT:
+                lines[-1] = (first, max(last, end), f"{said} {text}")
+                continue
+        lines.append((start, end, text))
+    following = [line[0] for line in lines[1:]] + [float("inf")]
+    return [(start, min(after, max(end, start + SHORTEST_LINE)), text) for (start, end, text), after in zip(lines, following, strict=True)]
 
 
 def to_srt(lines: Iterable[Line]) -> str:

@@ -14,7 +14,7 @@ from speechadapt.adapt.adapter import AdapterRef, load_adapter, merged, read_ada
 from speechadapt.audio.waveform import Waveform, read_waveform, resample
 from speechadapt.errors import AudioError, MisuseError
 from speechadapt.models.load import load_model
-from speechadapt.models.speech_model import DecodeSettings
+from speechadapt.models.speech_model import Decoded, DecodeSettings, SpeechModel, Word
 from speechadapt.units import SAMPLING_RATE, Hertz, Seconds
 
 CUT_SEARCH: Seconds = 8.0
@@ -24,12 +24,16 @@ QUIET_SPAN: Seconds = 0.2
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """A stretch of the recording: `start` and `end` in seconds, its text, and the mean natural-log probability per token."""
+    """A stretch of the recording: `start` and `end` in seconds, its text, and the mean natural-log probability per token.
+
+    `words` holds its words with their times from the recording's start where they were asked for, else nothing.
+    """
 
     start: Seconds
     end: Seconds
     text: str
     avg_logprob: float
+    words: tuple[Word, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +83,7 @@ class Transcriber:
             settings: None is greedy search, in the 30 s window.
 
         Raises:
-            MisuseError: neither base nor adapter, or a language or device that does not exist.
+            MisuseError: neither base nor adapter, a language or device that does not exist, or settings that the model's family has no use for.
             ModelError, AdapterError: the base or the adapter cannot be used.
         """
         facts: AdapterRef | None = None if adapter is None else read_adapter(Path(adapter))
@@ -90,26 +94,32 @@ class Transcriber:
         self.model = load_model(str(base), revision=revision, language=language, task=task or "transcribe", device=device)
         self.adapter = None if facts is None else str(facts.folder)
         self.settings = settings or DecodeSettings()
+        check_settings(self.model, self.settings)
         self._turn = threading.Lock()
         self._merge = contextlib.ExitStack()
         if facts is not None:
             load_adapter(self.model, facts.folder)
             self._merge.enter_context(merged(self.model))  # for good: this model only decodes
 
-    def transcribe(self, source: "Path | str | bytes | io.IOBase | NDArray[Any]", *, sampling_rate: Hertz = SAMPLING_RATE) -> Transcript:
+    def transcribe(
+        self, source: "Path | str | bytes | io.IOBase | NDArray[Any]", *, sampling_rate: Hertz = SAMPLING_RATE, words: bool = False
+    ) -> Transcript:
         """Transcribe one recording of any length.
 
         Args:
             source: a path, the bytes of a file, an open binary file, or samples (float in [-1, 1] or int16, shape (samples,), mono).
             sampling_rate: of `source` when it is samples, in Hz.
+            words: tell when each word was said (CTC models).
 
         Returns:
             The text, with segments of at most the model's window.
 
         Raises:
             AudioError: not audio, empty, or samples that are not finite or of another shape.
-            MisuseError: a sampling rate of 0 or less.
+            MisuseError: a sampling rate of 0 or less, or words asked of a model that cannot tell their times.
         """
+        settings = dataclasses.replace(self.settings, words=True) if words else self.settings
+        check_settings(self.model, settings)
         waveform = _samples(source, sampling_rate) if isinstance(source, np.ndarray) else read_waveform(source)
         pieces = cut_at_quiet(waveform, self.model.longest)
         segments: list[Segment] = []
@@ -117,8 +127,8 @@ class Transcriber:
         with self._turn:
             for first in range(0, len(pieces), size):
                 group = pieces[first : first + size]
-                for (start, end), result in zip(group, self.model.decode([waveform[a:b] for a, b in group], self.settings), strict=True):
-                    segments.append(Segment(start=start / SAMPLING_RATE, end=end / SAMPLING_RATE, text=result.text, avg_logprob=result.avg_logprob))
+                for (start, end), result in zip(group, self.model.decode([waveform[a:b] for a, b in group], settings), strict=True):
+                    segments.append(_segment(start / SAMPLING_RATE, end / SAMPLING_RATE, result))
         duration = len(waveform) / SAMPLING_RATE
         return Transcript(
             text=" ".join(segment.text for segment in segments if segment.text),
@@ -127,6 +137,29 @@ class Transcriber:
             avg_logprob=sum(segment.avg_logprob * (segment.end - segment.start) for segment in segments) / duration,
             adapter=self.adapter,
         )
+
+
+def check_settings(model: SpeechModel, settings: DecodeSettings) -> None:
+    """Refuse what a family would pass over in silence.
+
+    Raises:
+        MisuseError: a window the family does not have, or word times or a language model asked of another family than CTC.
+    """
+    if settings.window not in model.windows:
+        raise MisuseError(
+            f'window is "{settings.window}", but {model.base.id} hears each clip as long as it is and has only: {", ".join(model.windows)}. '
+            "Leave the window out."
+        )
+    if model.family != "ctc":
+        asked = [name for name, wanted in (("word times", settings.words), ("a language model", settings.lm is not None)) if wanted]
+        if asked:
+            raise MisuseError(f"{' and '.join(asked)} asked of {model.base.id}, which is no CTC model and has none. Use a CTC model or leave it out.")
+
+
+def _segment(start: Seconds, end: Seconds, result: Decoded) -> Segment:
+    """A decoded piece, its words moved to the recording's time."""
+    words = tuple(dataclasses.replace(word, start=start + word.start, end=start + word.end) for word in result.words)
+    return Segment(start=start, end=end, text=result.text, avg_logprob=result.avg_logprob, words=words)
 
 
 def cut_at_quiet(waveform: Waveform, longest: Seconds) -> list[tuple[int, int]]:

@@ -20,6 +20,9 @@ from speechadapt.models.speech_model import SpeechModel
 FACTS_FILE = "speechadapt.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 SAMPLE = 64
+HEADS = ("kept", "extended", "new")
+HEAD = "lm_head"
+"""What transformers calls the output layer of a CTC model."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +32,8 @@ class AdapterRef:
     Attributes:
         folder: where it lies.
         base_id, base_revision: the model it was trained on.
-        base_fingerprint: sha256 over a sample of every base weight, equal for the same weights from any source.
+        base_fingerprint: sha256 over a sample of every base weight, equal for the same weights from any source; without the output layer where
+            the adapter carries its own.
         family: `whisper` or `ctc`.
         spec: what was wished for.
         language, task: the tokens used in training, to be used in decoding.
@@ -37,6 +41,7 @@ class AdapterRef:
         train_fingerprint: of the training manifest after leaks were dropped.
         weights_sha256: of `adapter_model.safetensors`.
         trainable, total: parameters in the adapter, and in base and adapter together.
+        head: the output layer: `kept` as the base has it, `extended` by new rows, or `new`; the last two lie whole in the adapter.
     """
 
     folder: Path
@@ -52,6 +57,7 @@ class AdapterRef:
     weights_sha256: str
     trainable: int
     total: int
+    head: str = "kept"
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the folder, as a JSON object."""
@@ -71,9 +77,12 @@ def read_adapter(folder: Path) -> AdapterRef:
             raise AdapterError(f"{folder}: no {name} in it, so it is not an adapter of speechadapt. Give the folder RUN/adapter.")
     row = read_json(folder / FACTS_FILE)
     try:
-        fields = {field.name: row[field.name] for field in dataclasses.fields(AdapterRef) if field.name != "folder"}
+        fields = {field.name: row[field.name] for field in dataclasses.fields(AdapterRef) if field.name not in ("folder", "head")}
+        fields["head"] = row.get("head", "kept")  # what there was before there were others
+        if fields["head"] not in HEADS:
+            raise KeyError("head")
         ref = AdapterRef(folder=folder, **(fields | {"spec": AdapterSpec(**row["spec"])}))
-    except (KeyError, TypeError, MisuseError) as error:
+    except (KeyError, TypeError, AttributeError, MisuseError) as error:
         raise AdapterError(f"{folder / FACTS_FILE}: a field is missing or wrong ({error}). Train the adapter again.") from error
     digest = sha256_of(folder / WEIGHTS_FILE)
     if digest != ref.weights_sha256:
@@ -93,6 +102,7 @@ def add_adapter(model: SpeechModel, spec: AdapterSpec, seed: int = 0) -> None:
         lora_alpha=spec.alpha,
         lora_dropout=spec.dropout,
         target_modules=model.peft_targets(spec.targets),
+        modules_to_save=model.saved_modules or None,
         use_rslora=spec.method == "rslora",
         use_dora=spec.method == "dora",
         base_model_name_or_path=model.base.id,
@@ -107,16 +117,19 @@ def load_adapter(model: SpeechModel, folder: Path) -> AdapterRef:
     """Put a trained adapter into a base model, in place, for decoding.
 
     Raises:
-        AdapterError: the adapter was trained on other weights, is broken, or the model has one already.
+        AdapterError: the adapter was trained on other weights, is broken, its vocabulary does not match its output layer, or the model has an
+            adapter already.
     """
     _must_be_bare(model)
     ref = read_adapter(folder)
-    found = base_fingerprint(model)
+    found = base_fingerprint(model, head=ref.head)
     if found != ref.base_fingerprint:
         raise AdapterError(
             f"{folder}: was trained on {ref.base_id} (fingerprint {ref.base_fingerprint[:12]}), "
             f"the base given is {model.base.id} (fingerprint {found[:12]}). Load it on {ref.base_id}."
         )
+    if ref.head != "kept":
+        model.load_vocabulary(ref.folder)
     try:
         model.network = PeftModel.from_pretrained(model.network, str(folder), is_trainable=False)
     except (ValueError, RuntimeError, OSError) as error:
@@ -132,15 +145,16 @@ def _must_be_bare(model: SpeechModel) -> None:
 
 
 def save_adapter(model: SpeechModel, spec: AdapterSpec, folder: Path, *, train_fingerprint: str, accent: str | None, card: str) -> AdapterRef:
-    """Write the model's adapter as a PEFT folder in one step, with `speechadapt.json` and a model card.
+    """Write the model's adapter as a PEFT folder in one step, with `speechadapt.json`, a model card, and the vocabulary where it is not the base's.
 
     Args:
         card: text of the folder's README.md.
     """
     trainable, total = count_parameters(model)
     with atomic_folder(folder) as temporary:
-        # without the last argument PEFT asks the Hub whether the vocabulary was changed; it never is here
+        # without the last argument PEFT asks the Hub whether the word embeddings were changed; no family here has any that could be
         model.network.save_pretrained(str(temporary), safe_serialization=True, save_embedding_layers=False)  # type: ignore[operator]
+        model.save_vocabulary(temporary)
         ref = AdapterRef(
             folder=Path(folder),
             base_id=model.base.id,
@@ -148,13 +162,14 @@ def save_adapter(model: SpeechModel, spec: AdapterSpec, folder: Path, *, train_f
             base_fingerprint=base_fingerprint(model),
             family=model.family,
             spec=spec,
-            language=getattr(model, "language", None),
-            task=getattr(model, "task", None),
+            language=model.language,
+            task=model.task,
             accent=accent,
             train_fingerprint=train_fingerprint,
             weights_sha256=sha256_of(temporary / WEIGHTS_FILE),
             trainable=trainable,
             total=total,
+            head=model.head,
         )
         write_json(temporary / FACTS_FILE, ref.to_json())
         (temporary / "README.md").write_text(card, encoding="utf-8")
@@ -162,23 +177,32 @@ def save_adapter(model: SpeechModel, spec: AdapterSpec, folder: Path, *, train_f
 
 
 def count_parameters(model: SpeechModel) -> tuple[int, int]:
-    """Parameters of the adapter, and of base and adapter together."""
-    sizes = [(parameter.numel(), "lora_" in name) for name, parameter in model.network.named_parameters()]
+    """Parameters of the adapter, and of base and adapter together; an output layer that the adapter carries whole counts once, as the adapter's."""
+    sizes = [(parameter.numel(), _of_adapter(name)) for name, parameter in model.network.named_parameters() if ".original_module." not in name]
     return sum(size for size, ours in sizes if ours), sum(size for size, _ in sizes)
 
 
-def base_fingerprint(model: SpeechModel) -> str:
+def _of_adapter(name: str) -> bool:
+    return "lora_" in name or ".modules_to_save." in name
+
+
+def base_fingerprint(model: SpeechModel, *, head: str | None = None) -> str:
     """Sha256 over the first 64 values of every base weight at half precision, whether an adapter is attached or not.
 
     Half precision makes the same published weights agree whether they come as float32 from the Hub or as float16 from elsewhere.
+
+    Args:
+        head: `kept`, `extended` or `new`: an output layer that is not kept is left out, because the adapter carries it whole. None takes the model's.
     """
     digest = hashlib.sha256()
     rows = [
-        (name.removeprefix("base_model.model.").replace(".base_layer.", "."), parameter)
+        (name.removeprefix("base_model.model.").replace(".base_layer.", ".").replace(".original_module.", "."), parameter)
         for name, parameter in model.network.named_parameters()
-        if "lora_" not in name
+        if not _of_adapter(name)
     ]
     for name, parameter in sorted(rows, key=lambda row: row[0]):
+        if (head or model.head) != "kept" and name.startswith(f"{HEAD}."):
+            continue
         sample = parameter.detach().flatten()[:SAMPLE].to("cpu", torch.float16).numpy()
         digest.update(f"{name} {tuple(parameter.shape)} ".encode() + sample.tobytes())
     return digest.hexdigest()

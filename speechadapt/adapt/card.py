@@ -2,9 +2,12 @@
 
 import json
 
+from speechadapt.adapt.adapter import HEAD
 from speechadapt.adapt.spec import AdapterSpec
 from speechadapt.data.manifest import Manifest
 from speechadapt.models.speech_model import SpeechModel
+
+FOLDER = "path/to/this/folder"
 
 
 def training_card(model: SpeechModel, spec: AdapterSpec, train: Manifest, step: int, dev_score: float | None) -> str:
@@ -25,15 +28,31 @@ Base revision: `{model.base.revision}`. Whether it helped, and whom, is in `comp
 
 ```python
 from speechadapt import Transcriber
-print(Transcriber("{model.base.id}", adapter="path/to/this/folder").transcribe("speech.wav").text)
+print(Transcriber("{model.base.id}", adapter="{FOLDER}").transcribe("speech.wav").text)
 ```
 
 or with PEFT alone:
 
 ```python
-from peft import PeftModel
-from transformers import WhisperForConditionalGeneration
-model = PeftModel.from_pretrained(WhisperForConditionalGeneration.from_pretrained("{model.base.id}"), "path/to/this/folder")
+{_with_peft(model)}
 ```
 """
     return "\n".join(head) + body
+
+
+def _with_peft(model: SpeechModel) -> str:
+    """Code that needs nothing of ours. An output layer that is not the base's own is made in its size first; its weights come with the adapter."""
+    if model.family == "whisper":
+        return f"""from peft import PeftModel
+from transformers import WhisperForConditionalGeneration
+model = PeftModel.from_pretrained(WhisperForConditionalGeneration.from_pretrained("{model.base.id}"), "{FOLDER}")"""
+    if model.head == "kept":
+        options, vocabulary = "", model.base.id
+    else:
+        size = model.network.get_submodule(f"base_model.model.{HEAD}").weight.shape[0]
+        options, vocabulary = f", vocab_size={size}, ignore_mismatched_sizes=True", FOLDER
+    return f"""from peft import PeftModel
+from transformers import AutoModelForCTC, Wav2Vec2CTCTokenizer
+base = AutoModelForCTC.from_pretrained("{model.base.id}"{options})
+model = PeftModel.from_pretrained(base, "{FOLDER}").eval()
+tokenizer = Wav2Vec2CTCTokenizer.from_pretrained("{vocabulary}")"""

@@ -26,6 +26,7 @@ class Progress:
         best_step, best_score: of the checkpoint with the lowest dev score, None before the first score.
         run: what identifies the run (settings, spec, base, manifest); a checkpoint of another run is refused.
         scores: (step, score) of every evaluation so far.
+        infinite: utterance ids to how often their loss was infinite so far.
     """
 
     step: int
@@ -33,6 +34,7 @@ class Progress:
     best_score: float | None
     run: dict[str, Any]
     scores: tuple[tuple[int, float], ...] = ()
+    infinite: dict[str, int] = dataclasses.field(default_factory=dict)
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:

@@ -1,6 +1,7 @@
 """AdapterSpec and TrainSettings: what is wished for, as frozen values a recipe can print and a run can record."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from speechadapt.errors import MisuseError
@@ -9,6 +10,7 @@ from speechadapt.units import Seconds
 METHODS = ("lora", "rslora", "dora")
 TARGETS = ("attention", "attention+mlp", "encoder", "decoder")
 PRECISIONS = ("auto", "fp32", "bf16")
+VOCABULARIES = ("auto", "keep", "extend", "new")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +24,9 @@ class AdapterSpec:
         dropout: on the adapter's input, 0 to 0.9. SpecAugment and speed perturbation regularize cheaper.
         targets: which matrices, by role: `attention`, `attention+mlp` (both halves of the network), or `attention+mlp` of
             the `encoder` or `decoder` alone.
+        vocabulary: of CTC models: `auto` (keep the base's where it covers the training text, else extend it, build one where there is none),
+            `keep`, `extend` or `new`. Models that write word pieces have nothing to fit.
+        rare: characters that occur less often than this in the training text are left out of a new or extended vocabulary, and reported.
     """
 
     method: str = "lora"
@@ -29,6 +34,8 @@ class AdapterSpec:
     alpha: float = 64.0
     dropout: float = 0.0
     targets: str = "attention+mlp"
+    vocabulary: str = "auto"
+    rare: int = 1
 
     def __post_init__(self) -> None:
         _one_of("method", self.method, METHODS)
@@ -36,18 +43,49 @@ class AdapterSpec:
         _within("rank", self.rank, 1, 1024)
         _within("alpha", self.alpha, 1e-3, 4096)
         _within("dropout", self.dropout, 0, 0.9)
+        _one_of("vocabulary", self.vocabulary, VOCABULARIES)
+        _within("rare", self.rare, 1, 1_000_000)
 
     def to_json(self) -> dict[str, Any]:
         """The fields as a JSON object."""
         return dataclasses.asdict(self)
 
 
+FAMILY_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "whisper": {
+        "epochs": 5.0,
+        "batch_seconds": 64.0,
+        "learning_rate": 4e-4,
+        "speed_perturb": (0.85, 0.93, 1.0, 1.08, 1.18),
+        "time_masks": 2,
+        "time_mask_share": 0.1,
+        "freq_masks": 2,
+        "freq_mask_bins": 20,
+        "average_decay": 0.97,
+        "label_smoothing": 0.1,
+    },
+    "ctc": {
+        "epochs": 5.0,
+        "batch_seconds": 64.0,
+        "learning_rate": 1e-3,
+        "speed_perturb": (0.85, 0.93, 1.0, 1.08, 1.18),
+        "time_masks": 2,
+        "time_mask_share": 0.1,
+        "freq_masks": 2,
+        "freq_mask_bins": 20,
+        "average_decay": 0.97,
+        "label_smoothing": 0.0,
+    },
+}
+"""What a field of `TrainSettings` that is None stands for, per model family."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSettings:
-    """How to train.
+    """How to train. A field that is None takes the model family's own value, see `FAMILY_DEFAULTS` and `for_family`.
 
     Attributes:
-        steps: optimizer steps, fixed before the start; None means `epochs` passes.
+        steps: optimizer steps, fixed before the start; None means `epochs` passes, in every family.
         epochs: passes over the training manifest, used when `steps` is None.
         batch_seconds: seconds of audio per optimizer step.
         accumulate: parts a step's batch is cut into to save memory.
@@ -56,8 +94,9 @@ class TrainSettings:
         final_share: learning rate at the last step as a share of the peak.
         weight_decay: of AdamW, on the adapter's matrices.
         max_grad_norm: gradients above are scaled down to it.
-        margin_seconds: silence behind the longest clip of a batch, drawn uniformly from 0 to this (short windows).
-        full_window_share: share of the clips for which the encoder sees the model's whole 30 s window, so that the adapter stays good in it.
+        margin_seconds: silence behind the longest clip of a batch, drawn uniformly from 0 to this (families with a short window).
+        full_window_share: share of the clips for which the encoder sees the model's whole 30 s window, so that the adapter stays good in it
+            (families with a short window).
         speed_perturb: speed factors a clip is drawn from (Ko et al. 2015); (1.0,) turns it off.
         time_masks, time_mask_share, freq_masks, freq_mask_bins: SpecAugment (Park et al. 2019): number of masks, longest mask as
             a share of the clip, number of masks, highest mask in mel bins.
@@ -71,33 +110,31 @@ class TrainSettings:
     """
 
     steps: int | None = None
-    epochs: float = 5.0
-    batch_seconds: Seconds = 64.0
+    epochs: float | None = None
+    batch_seconds: Seconds | None = None
     accumulate: int = 1
-    learning_rate: float = 4e-4
+    learning_rate: float | None = None
     warmup_share: float = 0.1
     final_share: float = 0.02
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
     margin_seconds: Seconds = 1.0
     full_window_share: float = 0.12
-    speed_perturb: tuple[float, ...] = (0.85, 0.93, 1.0, 1.08, 1.18)
-    time_masks: int = 2
-    time_mask_share: float = 0.1
-    freq_masks: int = 2
-    freq_mask_bins: int = 20
-    average_decay: float = 0.97
-    label_smoothing: float = 0.1
+    speed_perturb: tuple[float, ...] | None = None
+    time_masks: int | None = None
+    time_mask_share: float | None = None
+    freq_masks: int | None = None
+    freq_mask_bins: int | None = None
+    average_decay: float | None = None
+    label_smoothing: float | None = None
     evaluate_every: int | None = None
     precision: str = "auto"
     gradient_checkpointing: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.steps is not None:
-            _within("steps", self.steps, 1, 10_000_000)
-        if self.evaluate_every is not None:
-            _within("evaluate_every", self.evaluate_every, 1, 10_000_000)
+        _within("steps", self.steps, 1, 10_000_000)
+        _within("evaluate_every", self.evaluate_every, 1, 10_000_000)
         _within("epochs", self.epochs, 0.01, 10_000)
         _within("batch_seconds", self.batch_seconds, 1, 100_000)
         _within("accumulate", self.accumulate, 1, 1024)
@@ -108,9 +145,9 @@ class TrainSettings:
         _within("max_grad_norm", self.max_grad_norm, 1e-6, 1e6)
         _within("margin_seconds", self.margin_seconds, 0, 29)
         _within("full_window_share", self.full_window_share, 0, 1)
-        for factor in self.speed_perturb:
+        for factor in self.speed_perturb or ():
             _within("speed_perturb", factor, 0.5, 2)
-        if not self.speed_perturb:
+        if self.speed_perturb is not None and not self.speed_perturb:
             raise MisuseError("setting speed_perturb is empty, must hold at least one factor. Use (1.0,) to turn it off.")
         _within("time_masks", self.time_masks, 0, 20)
         _within("time_mask_share", self.time_mask_share, 0, 0.5)
@@ -120,9 +157,34 @@ class TrainSettings:
         _within("label_smoothing", self.label_smoothing, 0, 0.5)
         _one_of("precision", self.precision, PRECISIONS)
 
+    def for_family(self, family: str) -> "FamilySettings":
+        """The same settings with the family's own value in every field that was left to it; what training uses and runs record.
+
+        Args:
+            family: of the model, a key of `FAMILY_DEFAULTS`.
+        """
+        given = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return FamilySettings(**(given | {name: value for name, value in FAMILY_DEFAULTS[family].items() if given[name] is None}))
+
     def to_json(self) -> dict[str, Any]:
         """The fields as a JSON object."""
         return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class FamilySettings(TrainSettings):
+    """`TrainSettings` with nothing left to the family. Made by `TrainSettings.for_family`."""
+
+    epochs: float
+    batch_seconds: Seconds
+    learning_rate: float
+    speed_perturb: tuple[float, ...]
+    time_masks: int
+    time_mask_share: float
+    freq_masks: int
+    freq_mask_bins: int
+    average_decay: float
+    label_smoothing: float
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -130,6 +192,6 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
         raise MisuseError(f'setting {name} is "{value}", must be one of: {", ".join(allowed)}. Correct the setting.')
 
 
-def _within(name: str, value: float, lowest: float, highest: float) -> None:
-    if not lowest <= value <= highest:
+def _within(name: str, value: float | None, lowest: float, highest: float) -> None:
+    if value is not None and not lowest <= value <= highest:
         raise MisuseError(f"setting {name} is {value}, must be from {lowest} to {highest}. Correct the setting.")

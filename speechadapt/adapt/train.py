@@ -9,6 +9,7 @@ import json
 import math
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
@@ -34,13 +36,13 @@ from speechadapt.adapt.checkpoint import (
 )
 from speechadapt.adapt.fused import fused_lora
 from speechadapt.adapt.memory import keep_freed_memory
-from speechadapt.adapt.spec import AdapterSpec, TrainSettings
-from speechadapt.audio.augment import mask_spectrogram, perturb_speed
+from speechadapt.adapt.spec import AdapterSpec, FamilySettings, TrainSettings
+from speechadapt.audio.augment import perturb_speed
 from speechadapt.audio.batching import Batch, batches_for_training
 from speechadapt.audio.waveform import Waveform, read_waveform
 from speechadapt.data.manifest import Manifest
 from speechadapt.data.utterance import Utterance
-from speechadapt.errors import AudioError, MisuseError, TrainingError
+from speechadapt.errors import AudioError, LabelError, MisuseError, TrainingError
 from speechadapt.files import write_json
 from speechadapt.models.precision import use_bf16
 from speechadapt.models.speech_model import SpeechModel
@@ -70,41 +72,47 @@ class TrainingData:
     def __init__(self, model: SpeechModel, manifest: Manifest) -> None:
         """Args:
             model: makes the labels and knows its limits.
-            manifest: rows whose text is empty or too long, or whose clip is longer than the model hears, are dropped, counted and named.
+            manifest: rows whose text is empty or cannot be written by the model, or whose clip is too long or too short for it, are dropped,
+                counted and named.
 
         Raises:
             TrainingError: nothing usable is left.
         """
+        self.model = model
         self.manifest = manifest
         self.rows: list[tuple[Utterance, list[int]]] = []
         self.reasons: dict[str, list[str]] = {}
         for utterance in manifest:
             if not utterance.text.strip():
                 self._drop("empty text", utterance)
-            elif utterance.duration > model.longest:
-                self._drop(f"longer than {model.longest:.0f} s", utterance)
+                continue
+            try:
+                labels = model.make_labels(utterance.text, utterance.id)
+            except LabelError as error:
+                self._drop(error.reason, utterance)
+                continue
+            reason = model.unusable(round(utterance.duration * SAMPLING_RATE), labels)
+            if reason is None:
+                self.rows.append((utterance, labels))
             else:
-                try:
-                    self.rows.append((utterance, model.make_labels(utterance.text, utterance.id)))
-                except TrainingError:
-                    self._drop("text longer than the model can emit", utterance)
+                self._drop(reason, utterance)
         if not self.rows:
             raise TrainingError(
                 f"{manifest.name}: none of its {len(manifest)} utterances can be used: {self.dropped}. Check it with: speechadapt check"
             )
-        self._unreadable: set[str] = set()
+        self._lost: set[str] = set()
         self._cache: dict[str, Waveform] = {}
         self._room = CACHE_BYTES
 
     @property
     def dropped(self) -> Dropped:
-        """What was left out so far; unreadable clips are found when they are first read."""
+        """What was left out so far; clips that cannot be read, or are not as long as the manifest says, are found when they are first read."""
         return Dropped(reasons=self.reasons)
 
     @property
-    def unreadable(self) -> int:
-        """How many clips could not be read so far."""
-        return len(self._unreadable)
+    def lost(self) -> int:
+        """How many rows turned out useless when their clip was read."""
+        return len(self._lost)
 
     @property
     def durations(self) -> list[float]:
@@ -112,33 +120,42 @@ class TrainingData:
         return [utterance.duration for utterance, _ in self.rows]
 
     def waveform(self, index: int) -> Waveform | None:
-        """The clip of one row, float32, shape (samples,), 16 kHz; None if it cannot be read, which is counted.
+        """The clip of one row, float32, shape (samples,), 16 kHz; None if it cannot be used, which is counted.
 
         Raises:
-            TrainingError: no clip at all can be read.
+            TrainingError: no clip at all can be used.
         """
-        utterance = self.rows[index][0]
+        utterance, labels = self.rows[index]
         if utterance.id in self._cache:
             return self._cache[utterance.id]
+        if utterance.id in self._lost:
+            return None
         try:
             waveform = read_waveform(self.manifest.audio_path(utterance), offset=utterance.offset, duration=utterance.duration)
         except AudioError as error:
-            if utterance.id not in self._unreadable:
-                self._unreadable.add(utterance.id)
-                self._drop(f"audio {error.reason}", utterance)
-            if len(self._unreadable) == len(self.rows):
-                raise TrainingError(f"{self.manifest.name}: none of its clips can be read: {self.dropped}. The last one: {error}") from error
+            self._lose(utterance, f"audio {error.reason}", error)
+            return None
+        reason = self.model.unusable(len(waveform), labels)
+        if reason is not None:
+            self._lose(utterance, reason)
             return None
         if waveform.nbytes <= self._room:
             self._room -= waveform.nbytes
             self._cache[utterance.id] = waveform
         return waveform
 
+    def _lose(self, utterance: Utterance, reason: str, error: AudioError | None = None) -> None:
+        self._lost.add(utterance.id)
+        self._drop(reason, utterance)
+        if len(self._lost) == len(self.rows):
+            last = f" The last one: {error}" if error else " Check the manifest with: speechadapt check --audio"
+            raise TrainingError(f"{self.manifest.name}: none of its clips can be read: {self.dropped}.{last}") from error
+
     def _drop(self, reason: str, utterance: Utterance) -> None:
         self.reasons.setdefault(reason, []).append(utterance.id)
 
 
-def batch_plan(durations: Sequence[float], settings: TrainSettings) -> list[list[int]]:
+def batch_plan(durations: Sequence[float], settings: FamilySettings) -> list[list[int]]:
     """The rows of every step, from the first to the last, fixed before the start.
 
     Args:
@@ -158,7 +175,7 @@ def batch_plan(durations: Sequence[float], settings: TrainSettings) -> list[list
     return plan
 
 
-def learning_rate(step: int, steps: int, settings: TrainSettings) -> float:
+def learning_rate(step: int, steps: int, settings: FamilySettings) -> float:
     """Linear rise, then linear fall.
 
     Args:
@@ -172,52 +189,46 @@ def learning_rate(step: int, steps: int, settings: TrainSettings) -> float:
     return settings.learning_rate * (settings.final_share + (1 - settings.final_share) * share)
 
 
-def make_training_batches(model: SpeechModel, data: TrainingData, rows: Sequence[int], step: int, settings: TrainSettings) -> list[Batch]:
+def make_training_batches(model: SpeechModel, data: TrainingData, rows: Sequence[int], step: int, settings: FamilySettings) -> list[Batch]:
     """The augmented clips of one step: those in the short window, and the few that the full window was drawn for, as batches of their own.
 
-    The full window's clips are bounded by seconds, so that it never decides how much memory a step needs.
+    The full window's clips are bounded by seconds, so that it never decides how much memory a step needs. A family without a short window
+    gets one batch, padded to its longest clip. A clip that another speed would make useless keeps its own.
 
     Returns:
         One or two batches; none when no clip of the step can be read.
     """
+    windowed = "short" in model.windows
     random = np.random.default_rng([settings.seed, step, 0x5EED])
     margin = random.uniform(0, settings.margin_seconds)
     factors = random.choice(settings.speed_perturb, size=len(rows))
-    full = np.flatnonzero(random.random(len(rows)) < settings.full_window_share)[: max(1, round(settings.batch_seconds / model.longest))]
+    share = settings.full_window_share if windowed else 0.0
+    full = np.flatnonzero(random.random(len(rows)) < share)[: max(1, round(settings.batch_seconds / model.longest))]
     torch.manual_seed(int(random.integers(1 << 62)))  # of the masks, and of dropout inside the network
     groups: dict[bool, list[tuple[str, list[int], Waveform]]] = {False: [], True: []}
     for place, (row, factor) in enumerate(zip(rows, factors, strict=True)):
         waveform = data.waveform(row)
         if waveform is not None:
             utterance, tokens = data.rows[row]
-            if len(waveform) / factor <= model.longest * SAMPLING_RATE:
-                waveform = perturb_speed(waveform, float(factor))
-            groups[place in full].append((utterance.id, tokens, waveform))
+            changed = perturb_speed(waveform, float(factor))
+            groups[place in full].append((utterance.id, tokens, waveform if model.unusable(len(changed), tokens) else changed))
     batches = []
     for in_full, clips in groups.items():
         if clips:
             ids, labels, waveforms = zip(*clips, strict=True)
             window = max(map(len, waveforms)) / SAMPLING_RATE + margin
-            batch = model.make_batch(ids, waveforms, labels, window_seconds=None if in_full or window >= model.longest else window)
-            batches.append(_masked(batch, settings))
+            whole = in_full or not windowed or window >= model.longest
+            batch = model.make_batch(ids, waveforms, labels, window_seconds=None if whole else window)
+            batches.append(
+                model.mask(
+                    batch,
+                    time_masks=settings.time_masks,
+                    time_mask_share=settings.time_mask_share,
+                    freq_masks=settings.freq_masks,
+                    freq_mask_bins=settings.freq_mask_bins,
+                )
+            )
     return batches
-
-
-def _masked(batch: Batch, settings: TrainSettings) -> Batch:
-    if not (settings.time_masks or settings.freq_masks):
-        return batch
-    masked = [
-        mask_spectrogram(
-            features,
-            int(length),
-            time_masks=settings.time_masks,
-            time_mask_share=settings.time_mask_share,
-            freq_masks=settings.freq_masks,
-            freq_mask_bins=settings.freq_mask_bins,
-        )
-        for features, length in zip(batch.inputs, batch.input_lengths, strict=True)
-    ]
-    return dataclasses.replace(batch, inputs=torch.stack(masked))
 
 
 def split_batch(batch: Batch, parts: int) -> Iterator[Batch]:
@@ -242,14 +253,16 @@ def train_adapter(
 ) -> AdapterRef:
     """Train an adapter on a base model and leave the best one inside it.
 
+    The output layer is first made able to write the training texts, where the family has one that can (`SpeechModel.fit_vocabulary`).
     Writes `out/train.jsonl` (one line per step), `out/tensorboard/`, `out/checkpoints/`, `out/adapter/` (a PEFT folder) and
-    `out/training.json` (plan, drops, scores).
+    `out/training.json` (plan, vocabulary, drops, scores).
 
     Args:
         model: a base model without an adapter; changed in place. Its own weights stay bit-identical.
         train: what to learn from; drop what leaks before (see `data.splits.drop_leaks`).
         spec: the adapter wished for.
-        settings: how to train; `steps` or `epochs` is turned into a fixed plan before the start.
+        settings: how to train; what is left to the model's family is filled in, and `steps` or `epochs` turned into a fixed plan, before the
+            start.
         out: the run folder.
         validate: from the model to a number to be small, such as the decoded word error rate of a dev set; called at each checkpoint.
             Without it the last checkpoint is kept.
@@ -259,7 +272,8 @@ def train_adapter(
         The adapter on disk.
 
     Raises:
-        TrainingError: nothing to train on, a checkpoint of another run, a loss that is not finite.
+        TrainingError: nothing to train on, a checkpoint of another run, a loss that is not finite, a model that has stopped learning
+            (`SpeechModel.symptom`). Checkpoints are kept.
         SpeechadaptError: the disk is full; what was written stays.
     """
     out = Path(out)
@@ -273,16 +287,19 @@ def train_adapter(
     return run.finish()
 
 
-def plan_steps(model: SpeechModel, train: Manifest, settings: TrainSettings, minutes: float, *, probe_steps: int = 5) -> TrainSettings:
+def plan_steps(
+    model: SpeechModel, train: Manifest, settings: TrainSettings, minutes: float, *, spec: AdapterSpec, probe_steps: int = 5
+) -> TrainSettings:
     """Turn a wish in minutes into a fixed number of steps, by timing a few on a copy of the settings' plan.
 
     Stopping by the clock would make a resumed run differ from an uninterrupted one, so the clock is asked once, here.
 
     Args:
-        model: a base model; probed with a throw-away adapter, which is taken out again.
+        model: a base model; probed with a throw-away adapter, which is taken out again. Its vocabulary stays fitted to the texts.
         train: the rows to be trained on.
         settings: `steps` and `epochs` are replaced.
         minutes: wished training time, dev scores not counted.
+        spec: the adapter wished for.
         probe_steps: steps timed, after one that warms up.
 
     Returns:
@@ -294,18 +311,21 @@ def plan_steps(model: SpeechModel, train: Manifest, settings: TrainSettings, min
     """
     if not minutes > 0:
         raise MisuseError(f"minutes is {minutes}, must be above 0. Correct the setting.")
+    fit_vocabulary(model, train, spec, settings)
     data = TrainingData(model, train)
-    plan = batch_plan(data.durations, dataclasses.replace(settings, steps=probe_steps + 1))
-    add_adapter(model, AdapterSpec())
+    chosen = dataclasses.replace(settings, steps=probe_steps + 1).for_family(model.family)
+    plan = batch_plan(data.durations, chosen)
+    add_adapter(model, spec)
+    learn(model.network)
     parameters = trainable(model.network)
     times = []
     try:
         with keep_freed_memory(), fused_lora(model.network):
             for step, rows in enumerate(plan):
                 begun = time.perf_counter()
-                for batch in make_training_batches(model, data, rows, step, settings):
+                for batch in make_training_batches(model, data, rows, step, chosen):
                     with torch.autocast(model.device.type, torch.bfloat16, enabled=use_bf16(settings.precision, model.device)):
-                        loss = model.loss(batch.to(model.device))
+                        loss = model.loss(batch.to(model.device), chosen.label_smoothing)
                     loss.backward()  # type: ignore[no-untyped-call]
                 for parameter in parameters.values():
                     parameter.grad = None
@@ -318,11 +338,29 @@ def plan_steps(model: SpeechModel, train: Manifest, settings: TrainSettings, min
     return dataclasses.replace(settings, steps=max(1, round(minutes * 60 / (sum(times[1:]) / probe_steps))))
 
 
+def fit_vocabulary(model: SpeechModel, train: Manifest, spec: AdapterSpec, settings: TrainSettings) -> tuple[str, ...]:
+    """Make the model able to write the training texts, and no others; what was done, in sentences. The seed decides the start of new rows."""
+    torch.manual_seed(settings.seed)
+    return model.fit_vocabulary([utterance.text for utterance in train], vocabulary=spec.vocabulary, rare=spec.rare)
+
+
+def learn(network: torch.nn.Module) -> None:
+    """Training mode, but for batch norms: their running statistics belong to the frozen base."""
+    network.train()
+    for module in network.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            module.eval()
+
+
 class _Run:
     """The state of one training run: data, optimizer, logs and scores."""
 
-    def __init__(self, model: SpeechModel, train: Manifest, spec: AdapterSpec, settings: TrainSettings, out: Path, validate: Validate | None) -> None:
+    def __init__(self, model: SpeechModel, train: Manifest, spec: AdapterSpec, wish: TrainSettings, out: Path, validate: Validate | None) -> None:
+        settings = wish.for_family(model.family)
         self.model, self.train, self.spec, self.settings, self.out, self.validate = model, train, spec, settings, out, validate
+        self.vocabulary = fit_vocabulary(model, train, spec, settings)
+        model.infinite.clear()  # a probe may have left something, and so below
+        model.symptom()
         self.data = TrainingData(model, train)
         self.plan = batch_plan(self.data.durations, settings)
         self.evaluate_every = settings.evaluate_every or max(1, math.ceil(len(self.plan) / 10))
@@ -367,6 +405,8 @@ class _Run:
             f"({sum(self.data.durations) / 3600:.2f} h), {len(self.plan)} steps",
             file=sys.stderr,
         )
+        for sentence in self.vocabulary:
+            tqdm.write(sentence, file=sys.stderr)
         if len(self.data.dropped):
             tqdm.write(f"left out of training: {self.data.dropped}", file=sys.stderr)
 
@@ -383,6 +423,8 @@ class _Run:
             )
         self.average = resume_checkpoint(path, self.model.network, self.optimizer)
         self.scores = list(progress.scores)
+        if self.accelerator.is_main_process:
+            self.model.infinite.update(progress.infinite)
         if self.accelerator.is_main_process and self.log_path.is_file():
             lines = self.log_path.read_text(encoding="utf-8").splitlines(keepends=True)[: progress.step]
             self.log_path.write_text("".join(lines), encoding="utf-8")
@@ -406,7 +448,7 @@ class _Run:
 
     def step(self, step: int) -> None:
         begun = time.perf_counter()
-        self.model.network.train()
+        learn(self.model.network)
         rows = self.plan[step][self.accelerator.process_index :: self.accelerator.num_processes]
         batches = make_training_batches(self.model, self.data, rows, step, self.settings) if rows else []
         rate = learning_rate(step, len(self.plan), self.settings)
@@ -470,6 +512,18 @@ class _Run:
             f"or look for broken clips with: speechadapt check --audio. Checkpoints so far are kept in {self.checkpoints}."
         )
 
+    def gather(self, value: Any) -> list[Any]:
+        """The value of every process."""
+        return [value] if self.accelerator.num_processes == 1 else list(gather_object([value]))
+
+    @property
+    def infinite(self) -> dict[str, int]:
+        """Utterance ids to how often their loss was infinite, over all processes."""
+        total: Counter[str] = Counter()
+        for found in self.gather(dict(self.model.infinite)):
+            total.update(found)
+        return dict(sorted(total.items()))
+
     def checkpoint(self, step: int) -> None:
         if self.validate is not None:
             current = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
@@ -487,10 +541,14 @@ class _Run:
             best_score=best[1] if best else None,
             run=self.identity,
             scores=tuple(self.scores),
+            infinite=self.infinite,
         )
         if self.accelerator.is_main_process:
             save_checkpoint(self.checkpoints, self.model.network, self.optimizer, progress, self.average)
         self.accelerator.wait_for_everyone()
+        symptom = next((found for found in self.gather(self.model.symptom()) if found), None)  # the same for all, so that none is left waiting
+        if symptom is not None:
+            raise TrainingError(f"step {step}: {symptom} Checkpoints so far are kept in {self.checkpoints}.")
 
     def finish(self) -> AdapterRef:
         """Load the best checkpoint; the first process writes the adapter."""
@@ -498,21 +556,28 @@ class _Run:
         chosen = best[0] if best else len(self.plan)
         load_checkpoint(checkpoint_path(self.checkpoints, chosen), self.model.network)
         self.model.network.eval()
+        infinite = self.infinite
         if self.accelerator.is_main_process:
-            self.write_adapter(chosen, best[1] if best else None)
+            self.write_adapter(chosen, best[1] if best else None, infinite)
         self.accelerator.wait_for_everyone()
         return read_adapter(self.out / "adapter")
 
-    def write_adapter(self, chosen: int, score: float | None) -> None:
+    def write_adapter(self, chosen: int, score: float | None, infinite: dict[str, int]) -> None:
         accents = sorted({u.accent for u, _ in self.data.rows if u.accent is not None})
-        if self.data.unreadable:
+        if self.data.lost:
             tqdm.write(f"left out of training: {self.data.dropped}", file=sys.stderr)
+        if infinite:
+            named = f"{', '.join(list(infinite)[:3])}{', …' if len(infinite) > 3 else ''}"
+            tqdm.write(f"infinite loss, counted as 0: {sum(infinite.values())} times, of {len(infinite)} utterances ({named})", file=sys.stderr)
         write_json(
             self.out / "training.json",
             {
                 **self.identity,
-                "utterances": len(self.data.rows) - self.data.unreadable,
+                "utterances": len(self.data.rows) - self.data.lost,
                 "dropped": self.data.reasons,
+                "head": self.model.head,
+                "vocabulary": list(self.vocabulary),
+                "infinite": infinite,
                 "scores": self.scores,
                 "chosen_step": chosen,
                 "trainable": count_parameters(self.model)[0],

@@ -7,16 +7,22 @@ from typing import Any
 EXAMPLE = """
 speechadapt adapt openai/whisper-tiny.en data/mine
 speechadapt adapt openai/whisper-base data/mine --language en --minutes 15 --out runs/mine
+speechadapt adapt facebook/wav2vec2-base-960h data/mine --vocabulary keep
 speechadapt adapt openai/whisper-tiny.en data/mine --test data/other/test.jsonl --guard data/british/test.jsonl --steps 200
 """
 
-SPEC_FIELDS = ("method", "rank", "alpha", "dropout", "targets")
+SPEC_FIELDS = ("method", "rank", "alpha", "dropout", "targets", "vocabulary", "rare")
 TRAIN_FIELDS = ("steps", "epochs", "batch_seconds", "learning_rate", "full_window_share", "precision", "seed")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define what may follow `speechadapt adapt`; the defaults in the help are those of `AdapterSpec` and `TrainSettings`."""
-    from speechadapt.adapt.spec import METHODS, PRECISIONS, TARGETS, AdapterSpec, TrainSettings
+    from speechadapt.adapt.spec import FAMILY_DEFAULTS, METHODS, PRECISIONS, TARGETS, VOCABULARIES, AdapterSpec, TrainSettings
+
+    def by_family(name: str) -> str:
+        """`5`, or `0.0004 for whisper, 0.001 for ctc` where families differ."""
+        values = {family: f"{defaults[name]:g}" for family, defaults in FAMILY_DEFAULTS.items()}
+        return values["whisper"] if len(set(values.values())) == 1 else ", ".join(f"{value} for {family}" for family, value in values.items())
 
     spec, train = AdapterSpec(), TrainSettings()
     parser.add_argument("base", metavar="BASE", help="a Hub id such as openai/whisper-tiny.en, or a folder")
@@ -34,15 +40,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--by", default="accent,speaker,gender,age", metavar="FIELDS", help="groups to report (default: %(default)s)")
     parser.add_argument("--minutes", type=float, metavar="N", help="training time; turned into a number of steps once, by a probe, and recorded")
     parser.add_argument("--steps", type=int, metavar="N", help="optimizer steps")
-    parser.add_argument("--epochs", type=float, metavar="N", help=f"passes over the training data (default: {train.epochs:g})")
-    parser.add_argument("--learning-rate", type=float, metavar="X", help=f"at its peak (default: {train.learning_rate:g})")
-    parser.add_argument("--batch-seconds", type=float, metavar="S", help=f"seconds of audio per step (default: {train.batch_seconds:g})")
-    parser.add_argument("--full-window-share", type=float, metavar="X", help=f"steps that see all 30 s (default: {train.full_window_share:g})")
+    parser.add_argument("--epochs", type=float, metavar="N", help=f"passes over the training data (default: {by_family('epochs')})")
+    parser.add_argument("--learning-rate", type=float, metavar="X", help=f"at its peak (default: {by_family('learning_rate')})")
+    parser.add_argument("--batch-seconds", type=float, metavar="S", help=f"seconds of audio per step (default: {by_family('batch_seconds')})")
+    parser.add_argument("--full-window-share", type=float, metavar="X", help=f"clips Whisper sees in 30 s (default: {train.full_window_share:g})")
     parser.add_argument("--method", choices=METHODS, help=f"(default: {spec.method})")
     parser.add_argument("--rank", type=int, metavar="N", help=f"of the adapter (default: {spec.rank})")
     parser.add_argument("--alpha", type=float, metavar="X", help=f"the update is scaled by alpha / rank (default: {spec.alpha:g})")
     parser.add_argument("--dropout", type=float, metavar="X", help=f"on the adapter's input (default: {spec.dropout:g})")
     parser.add_argument("--targets", choices=TARGETS, help=f"which matrices are adapted (default: {spec.targets})")
+    parser.add_argument("--vocabulary", choices=VOCABULARIES, help=f"of a CTC base: keep, extend, or build anew (default: {spec.vocabulary})")
+    parser.add_argument("--rare", type=int, metavar="N", help=f"leave characters out that occur less often than N (default: {spec.rare})")
     parser.add_argument("--precision", choices=PRECISIONS, help=f"(default: {train.precision})")
     parser.add_argument("--device", metavar="D", help="cpu, cuda or cuda:1 (default: the best there is)")
     parser.add_argument("--seed", type=int, metavar="N", help=f"(default: {train.seed})")

@@ -3,22 +3,28 @@
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechadapt.errors import AudioError, MisuseError
 
 if TYPE_CHECKING:
+    from speechadapt.models.speech_model import DecodeSettings
+    from speechadapt.subtitles import Line
     from speechadapt.transcriber import Transcript
 
 EXAMPLE = """
 speechadapt transcribe talk.wav --base openai/whisper-tiny.en
 speechadapt transcribe a.flac b.mp3 --adapter runs/quickstart/adapter --out both.jsonl
 speechadapt transcribe talk.wav --adapter runs/quickstart/adapter --out talk.srt
+speechadapt transcribe talk.wav --base facebook/wav2vec2-base-960h --words --json
+speechadapt transcribe talk.wav --base facebook/wav2vec2-base-960h --lm english.arpa --beam 50
 speechadapt transcribe --manifest data/test.jsonl --adapter runs/quickstart/adapter --window short --out adapted.jsonl
 """
 
-SUFFIXES = (".txt", ".jsonl", ".srt", ".vtt")
+SUBTITLES = (".srt", ".vtt")
+SUFFIXES = (".txt", ".jsonl", *SUBTITLES)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--language", metavar="TAG", help="of the speech, such as en (multilingual bases; default: detected)")
     parser.add_argument("--window", choices=("full", "short"), default="full", help="what the encoder sees; short is faster and needs an adapter")
     parser.add_argument("--beam", type=int, default=1, metavar="N", help="1 is greedy (default: %(default)s)")
+    parser.add_argument("--lm", type=Path, metavar="FILE", help="n-gram language model, ARPA or KenLM's binary (CTC models; extra: lm)")
+    parser.add_argument("--lm-weight", type=float, metavar="X", help="of the language model against the audio (default: 1)")
+    parser.add_argument("--word-score", type=float, metavar="X", help="what each word adds to a text's score (default: 0)")
+    parser.add_argument("--words", action="store_true", help="add each word's times to --json and .jsonl (CTC models)")
     parser.add_argument("--device", metavar="D", help="cpu, cuda or cuda:1 (default: the best there is)")
     parser.add_argument("--out", type=Path, metavar="F", help="write to a file: .txt, .jsonl (hypotheses), .srt or .vtt (one recording)")
     parser.add_argument("--json", action="store_true", help="print a list of objects instead of text")
@@ -51,10 +61,16 @@ def _check(options: argparse.Namespace) -> None:
         raise MisuseError(f"--beam {options.beam}: must be 1 or more. 1 is greedy.")
     if options.window == "short" and not options.adapter:
         raise MisuseError("--window short: a base without an adapter loops in the short window. Give --adapter, or use --window full.")
+    if options.lm is None and (options.lm_weight is not None or options.word_score is not None):
+        raise MisuseError("--lm-weight and --word-score weigh a language model, and none was given. Give one with --lm FILE.")
+    if options.lm is not None and not options.lm.is_file():
+        raise MisuseError(f"--lm {options.lm}: no such file. Give an n-gram model, ARPA or KenLM's binary.")
     suffix = options.out.suffix if options.out else ".txt"
     if suffix not in SUFFIXES:
         raise MisuseError(f'--out {options.out}: ends in "{suffix}", must end in one of {", ".join(SUFFIXES)}. Change the name.')
-    if suffix in (".srt", ".vtt") and (options.manifest or len(options.audio) != 1):
+    if options.words and (options.manifest or not (options.json or suffix == ".jsonl")):
+        raise MisuseError("--words: only recordings have them, in --json or in a .jsonl file. Add --json or --out FILE.jsonl, without --manifest.")
+    if suffix in SUBTITLES and (options.manifest or len(options.audio) != 1):
         raise MisuseError(f"--out {options.out}: subtitles are for one recording. Give one, or write .jsonl.")
 
 
@@ -63,7 +79,6 @@ def _manifest(options: argparse.Namespace) -> int:
     from speechadapt.data.manifest import Manifest
     from speechadapt.evaluation import transcribe_manifest
     from speechadapt.models.load import load_model
-    from speechadapt.models.speech_model import DecodeSettings
 
     manifest = Manifest.read(options.manifest)
     facts = read_adapter(options.adapter) if options.adapter else None
@@ -71,13 +86,19 @@ def _manifest(options: argparse.Namespace) -> int:
     model = load_model(base, revision=options.revision, language=language, device=options.device)
     if facts:
         load_adapter(model, facts.folder)
-    hypotheses = transcribe_manifest(model, manifest, settings=DecodeSettings(window=options.window, beam=options.beam))
+    hypotheses = transcribe_manifest(model, manifest, settings=_settings(options))
     _write(options, [one.to_json() for one in hypotheses])
     return 0
 
 
-def _recordings(options: argparse.Namespace) -> int:
+def _settings(options: argparse.Namespace) -> "DecodeSettings":
     from speechadapt.models.speech_model import DecodeSettings
+
+    given = {"lm": options.lm and str(options.lm), "lm_weight": options.lm_weight, "word_score": options.word_score}
+    return DecodeSettings(window=options.window, beam=options.beam, **{name: value for name, value in given.items() if value is not None})
+
+
+def _recordings(options: argparse.Namespace) -> int:
     from speechadapt.transcriber import Transcriber
 
     transcriber = Transcriber(
@@ -86,43 +107,60 @@ def _recordings(options: argparse.Namespace) -> int:
         revision=options.revision,
         language=options.language,
         device=options.device,
-        settings=DecodeSettings(window=options.window, beam=options.beam),
+        settings=_settings(options),
     )
-    rows, failed = [], 0
+    # a CTC model knows when each word was said, so its subtitles are cut by words; Whisper's are its segments
+    by_word = options.out is not None and options.out.suffix in SUBTITLES and transcriber.model.family == "ctc"
+    rows: list[dict[str, Any]] = []
+    lines: list[Line] = []
+    failed = 0
     for path in options.audio:
         try:
-            rows.append(_row(path, transcriber.transcribe(path)))
+            transcript = transcriber.transcribe(path, words=options.words or by_word)
+            rows.append(_row(path, transcript, options.words))
+            lines += _lines(transcript, by_word)
         except AudioError as error:
             failed += 1
             print(f"speechadapt transcribe: {error}", file=sys.stderr)
     if rows or options.json:
-        _write(options, rows)
+        _write(options, rows, lines)
     return 1 if failed else 0
 
 
-def _row(path: Path, transcript: "Transcript") -> dict[str, Any]:
-    segments = [{"start": s.start, "end": s.end, "text": s.text, "avg_logprob": s.avg_logprob} for s in transcript.segments]
+def _row(path: Path, transcript: "Transcript", words: bool) -> dict[str, Any]:
+    segments: list[dict[str, Any]] = [
+        {"start": s.start, "end": s.end, "text": s.text, "avg_logprob": s.avg_logprob}
+        | ({"words": [{"text": w.text, "start": w.start, "end": w.end, "probability": w.probability} for w in s.words]} if words else {})
+        for s in transcript.segments
+    ]
     return {"id": str(path), "text": transcript.text, "segments": segments}
 
 
-def _write(options: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
+def _lines(transcript: "Transcript", by_word: bool) -> "list[Line]":
+    from speechadapt.subtitles import cut_lines
+
+    if by_word:
+        return cut_lines((word.start, word.end, word.text) for segment in transcript.segments for word in segment.words)
+    return [(segment.start, segment.end, segment.text) for segment in transcript.segments]
+
+
+def _write(options: argparse.Namespace, rows: list[dict[str, Any]], lines: "Sequence[Line]" = ()) -> None:
     from speechadapt.files import write_text
 
     if options.out:
-        write_text(options.out, _as_text(rows, options.out.suffix))
+        write_text(options.out, _as_text(rows, lines, options.out.suffix))
         print(f"{len(rows)} transcripts: {options.out}", file=sys.stderr)
     if options.json:
         print(json.dumps(rows, ensure_ascii=False, indent=2))
     elif not options.out:
-        print(_as_text(rows, ".txt"), end="")
+        print(_as_text(rows, lines, ".txt"), end="")
 
 
-def _as_text(rows: list[dict[str, Any]], suffix: str) -> str:
+def _as_text(rows: list[dict[str, Any]], lines: "Sequence[Line]", suffix: str) -> str:
     from speechadapt.subtitles import to_srt, to_vtt
 
     if suffix == ".jsonl":
         return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     if suffix == ".txt":
         return f"{rows[0]['text']}\n" if len(rows) == 1 else "".join(f"{row['id']}\t{row['text']}\n" for row in rows)
-    lines = [(segment["start"], segment["end"], segment["text"]) for row in rows for segment in row["segments"]]
     return to_srt(lines) if suffix == ".srt" else to_vtt(lines)

@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 from speechadapt.adapt import checkpoint as checkpoint_module
 from speechadapt.adapt.adapter import add_adapter, read_adapter
 from speechadapt.adapt.checkpoint import newest_checkpoint, trainable
-from speechadapt.adapt.spec import AdapterSpec, TrainSettings
+from speechadapt.adapt.spec import AdapterSpec, FamilySettings, TrainSettings
 from speechadapt.adapt.train import (
     TrainingData,
     batch_plan,
@@ -57,8 +57,10 @@ def load(folder: Path) -> WhisperModel:
     return model
 
 
-def settings(**changes: Any) -> TrainSettings:
-    return TrainSettings(**({"steps": 4, "batch_seconds": 4.0, "learning_rate": 1e-2} | changes))
+def settings(**changes: Any) -> FamilySettings:
+    """In fp32 unless a test says otherwise: what is compared must not depend on what the processor is fast in."""
+    given = {"steps": 4, "batch_seconds": 4.0, "learning_rate": 1e-2, "precision": "fp32"} | changes
+    return TrainSettings(**given).for_family("whisper")
 
 
 def train(
@@ -226,24 +228,24 @@ def _equal(left: torch.Tensor, right: torch.Tensor) -> bool:
 
 def test_the_plan_is_fixed_by_steps_or_epochs() -> None:
     seconds = np.random.default_rng(0).uniform(1, 5, 30).tolist()
-    one = batch_plan(seconds, TrainSettings(epochs=1, batch_seconds=15))
+    one = batch_plan(seconds, TrainSettings(epochs=1, batch_seconds=15).for_family("whisper"))
     assert sorted(row for rows in one for row in rows) == list(range(30))
-    assert len(batch_plan(seconds, TrainSettings(epochs=2.5, batch_seconds=15))) == round(2.5 * len(one))
-    assert batch_plan(seconds, TrainSettings(epochs=0.01, batch_seconds=15)) == one[:1]
+    assert len(batch_plan(seconds, TrainSettings(epochs=2.5, batch_seconds=15).for_family("whisper"))) == round(2.5 * len(one))
+    assert batch_plan(seconds, TrainSettings(epochs=0.01, batch_seconds=15).for_family("whisper")) == one[:1]
     longer = batch_plan(seconds, TrainSettings(steps=len(one) + 3, batch_seconds=15))
     assert longer[: len(one)] == one
     assert len(longer) == len(one) + 3
-    assert batch_plan(seconds, TrainSettings(steps=3, batch_seconds=15)) == one[:3]
+    assert batch_plan(seconds, TrainSettings(steps=3, batch_seconds=15).for_family("whisper")) == one[:3]
 
 
 def test_the_learning_rate_rises_and_falls() -> None:
-    chosen = TrainSettings(learning_rate=1.0, warmup_share=0.1, final_share=0.02)
+    chosen = TrainSettings(learning_rate=1.0, warmup_share=0.1, final_share=0.02).for_family("whisper")
     rates = [learning_rate(step, 100, chosen) for step in range(100)]
     assert rates[:10] == pytest.approx([0.1 * (step + 1) for step in range(10)])
     assert max(rates) == 1.0
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[-1] == pytest.approx(0.02, abs=1 / 90)
-    assert learning_rate(0, 1, TrainSettings(learning_rate=0.5)) == 0.5
+    assert learning_rate(0, 1, TrainSettings(learning_rate=0.5).for_family("whisper")) == 0.5
 
 
 def test_steps_from_minutes_leave_the_model_bare(whisper_folder: Folder, make_manifest: MakeManifest) -> None:
@@ -251,7 +253,7 @@ def test_steps_from_minutes_leave_the_model_bare(whisper_folder: Folder, make_ma
     before = {name: parameter.detach().clone() for name, parameter in model.network.named_parameters()}
     chosen = settings(steps=None, epochs=3.0)
     begun = time.perf_counter()
-    planned = plan_steps(model, make_manifest(), chosen, minutes=0.5, probe_steps=2)
+    planned = plan_steps(model, make_manifest(), chosen, minutes=0.5, spec=SPEC, probe_steps=2)
     took = time.perf_counter() - begun
     assert planned.steps is not None
     assert planned == dataclasses.replace(chosen, steps=planned.steps)
@@ -268,7 +270,7 @@ def test_steps_from_minutes_leave_the_model_bare(whisper_folder: Folder, make_ma
 @pytest.mark.parametrize("minutes", [0.0, -1.0, float("nan")])
 def test_minutes_above_zero(minutes: float, whisper_folder: Folder, make_manifest: MakeManifest) -> None:
     with pytest.raises(MisuseError) as caught:
-        plan_steps(load(whisper_folder("english")), make_manifest(1), settings(), minutes)
+        plan_steps(load(whisper_folder("english")), make_manifest(1), settings(), minutes, spec=SPEC)
     assert str(caught.value) == f"minutes is {minutes}, must be above 0. Correct the setting."
 
 
