@@ -135,6 +135,8 @@ def _describe(declared: Any) -> str:
     arguments = typing.get_args(declared)
     if typing.get_origin(declared) in (types.UnionType, typing.Union):
         return " or ".join("none" if one is type(None) else _describe(one) for one in arguments)
+    if typing.get_origin(declared) is tuple:
+        return f"{_describe(arguments[0])} (several with commas between)"
     return EXAMPLES.get(declared, getattr(declared, "__name__", str(declared)))
 
 

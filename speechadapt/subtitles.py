@@ -34,7 +34,7 @@ def cut_lines(words: Iterable[Line]) -> list[Line]:
                 lines[-1] = (first, max(last, end), f"{said} {text}")
                 continue
         lines.append((start, end, text))
-    following = [line[0] for line in lines[1:]] + [float("inf")]
+    following = [*(line[0] for line in lines), float("inf")][1:]
     return [(start, min(after, max(end, start + SHORTEST_LINE)), text) for (start, end, text), after in zip(lines, following, strict=True)]
 
 

@@ -69,6 +69,13 @@ def test_a_field_of_a_record_is_replaced_and_the_rest_is_kept(settings: dict[str
     assert settings["TRAIN"].value == TrainSettings()  # what was given is not touched
 
 
+def test_a_field_left_to_the_family_is_none_and_may_be_left_to_it_again(settings: dict[str, Setting]) -> None:
+    assert settings["TRAIN"].value.learning_rate is None
+    changed = override(settings, ["TRAIN.learning_rate=1e-3"])
+    assert changed["TRAIN"].value.learning_rate == 1e-3
+    assert override(changed, ["TRAIN.learning_rate=none"])["TRAIN"].value == TrainSettings()
+
+
 @pytest.mark.parametrize(
     ("assignment", "message"),
     [
@@ -85,7 +92,10 @@ def test_a_field_of_a_record_is_replaced_and_the_rest_is_kept(settings: dict[str
         ("SPEC=lora", "--set SPEC=lora: SPEC is a record of several values. Set one of its fields, such as --set SPEC.method=..."),
         ("SPEC.rank=4097", "setting rank is 4097, must be from 1 to 1024. Correct the setting."),
         ("SPEC.method=magic", 'setting method is "magic", must be one of: lora, rslora, dora. Correct the setting.'),
-        ("TRAIN.speed_perturb=fast", '--set TRAIN.speed_perturb: found "fast", must be a number, such as 0.001. Correct the value.'),
+        (
+            "TRAIN.speed_perturb=fast",
+            '--set TRAIN.speed_perturb: found "fast", must be a number, such as 0.001 (several with commas between) or none. Correct the value.',
+        ),
         ("BASE", '--set "BASE": no "=" between a name and a value. Write it as --set NAME=value.'),
         ("=3", '--set "=3": no "=" between a name and a value. Write it as --set NAME=value.'),
     ],
@@ -120,7 +130,7 @@ def test_a_union_takes_the_first_type_that_fits() -> None:
 def test_settings_become_plain_json() -> None:
     value = {"SPEC": AdapterSpec(rank=8), "GUARDS": (Path("a"),), "NONE": None}
     assert to_json(value) == {
-        "SPEC": {"method": "lora", "rank": 8, "alpha": 64.0, "dropout": 0.0, "targets": "attention+mlp"},
+        "SPEC": {"method": "lora", "rank": 8, "alpha": 64.0, "dropout": 0.0, "targets": "attention+mlp", "vocabulary": "auto", "rare": 1},
         "GUARDS": ["a"],
         "NONE": None,
     }
