@@ -1,12 +1,16 @@
-"""Augmentation for training: speed perturbation of waveforms and SpecAugment masks on spectrograms, both torchaudio's."""
+"""Augmentation for training: speed perturbation of waveforms, and SpecAugment masks on spectrograms or on waveforms."""
 
 import functools
+import math
 
+import scipy.fft
 import torch
 import torchaudio
 
 from speechadapt.audio.waveform import Waveform
 from speechadapt.units import SAMPLING_RATE
+
+MEL_BINS = 80
 
 
 def perturb_speed(waveform: Waveform, factor: float) -> Waveform:
@@ -61,3 +65,44 @@ def mask_spectrogram(
             clip = mask(clip, freq_mask_bins, mean, axis=1)
     masked[:, :length] = clip[0]
     return masked
+
+
+def mask_waveform(waveform: torch.Tensor, *, time_masks: int, time_mask_share: float, freq_masks: int, freq_mask_bins: int) -> torch.Tensor:
+    """SpecAugment for models that hear samples: random spans silenced, random bands of frequency removed.
+
+    The counterpart of `mask_spectrogram` (Park et al. 2019), in the manner of SpeechBrain's chunk and frequency dropping
+    (Ravanelli et al. 2021). Bands are as wide on the mel scale as that function's, so that one setting means the same to every model.
+    Spans and bands are drawn from torch's global generator.
+
+    Args:
+        waveform: float32, shape (samples,), 16 kHz, about zero mean, without padding.
+        time_masks, time_mask_share: how many, and the longest as a share of the clip.
+        freq_masks, freq_mask_bins: how many, and the highest in mel bins (of 80).
+
+    Returns:
+        float32, shape (samples,), a new tensor.
+    """
+    samples = len(waveform)
+    masked = waveform.clone()
+    if freq_masks > 0 and freq_mask_bins > 0 and samples > 1:
+        length = scipy.fft.next_fast_len(samples, real=True)  # lengths with large prime factors are many times slower
+        spectrum = torch.fft.rfft(masked, length)
+        hertz = torch.fft.rfftfreq(length, 1 / SAMPLING_RATE)
+        for _ in range(freq_masks):
+            height, place = torch.rand(2).tolist()
+            height *= freq_mask_bins
+            low = place * (MEL_BINS - height)
+            spectrum[(hertz >= _mel_bin_hertz(low)) & (hertz < _mel_bin_hertz(low + height))] = 0
+        masked = torch.fft.irfft(spectrum, length)[:samples].contiguous()
+    for _ in range(time_masks):
+        share, place = torch.rand(2).tolist()
+        span = int(share * time_mask_share * samples)
+        start = int(place * (samples - span))
+        masked[start : start + span] = 0
+    return masked
+
+
+def _mel_bin_hertz(place: float) -> float:
+    """The lower edge of a mel bin (of 80 between 0 and 8 kHz), in Hz; O'Shaughnessy's formula."""
+    highest = 2595 * math.log10(1 + SAMPLING_RATE / 2 / 700)
+    return 700 * (10 ** (highest * place / MEL_BINS / 2595) - 1)

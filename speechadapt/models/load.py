@@ -1,5 +1,7 @@
 """Load a base model by name, whatever its family."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -7,7 +9,9 @@ from safetensors import SafetensorError
 
 from speechadapt.errors import MisuseError, ModelError
 from speechadapt.files import read_json
-from speechadapt.models.sources import find_base
+from speechadapt.models.ctc import CTCModel
+from speechadapt.models.ctc_files import no_weights_missing, read_ctc
+from speechadapt.models.sources import CTC_TYPES, find_base
 from speechadapt.models.speech_model import BaseModel, SpeechModel
 from speechadapt.models.whisper import WhisperModel
 
@@ -18,10 +22,11 @@ def load_model(
     """Load a pretrained recognizer in float32, ready to decode or to be adapted.
 
     Args:
-        base: a folder or a Hub id; see `find_base` for where it is looked for.
+        base: a folder, a Hub id, or `embedded:NAME`; see `find_base` for where it is looked for.
         revision: on the Hub; the commit found is recorded in `model.base`.
-        language: for multilingual models: the language token; None detects it per clip, which training and scoring refuse.
-        task: `transcribe` or `translate`.
+        language: of a multilingual Whisper: the language token; None detects it per clip, which training and scoring refuse. Of MMS: the
+            language whose adapter is taken. Of other CTC models: any code, recorded and used for spelling numbers.
+        task: `transcribe` or `translate` (Whisper).
         device: `cpu`, `cuda`, `cuda:1`, `mps`; None takes the best there is.
 
     Raises:
@@ -30,38 +35,53 @@ def load_model(
     """
     found = find_base(base, revision)
     family = read_json(found.folder / "config.json").get("model_type")
-    if family != "whisper":
-        raise ModelError(f'{base}: a model of type "{family}"; only "whisper" can be adapted so far. Choose a Whisper model.')
-    network, tokenizer = _read_whisper(found)
+    if family == "whisper":
+        with _quiet_transformers(found):
+            network, tokenizer = _read_whisper(found)
+        return WhisperModel(found, _ready(found, network, device), tokenizer, language=language, task=task)
+    if family in CTC_TYPES:
+        if task != "transcribe":
+            raise MisuseError(f'task is "{task}", but {base} is a CTC model, which can only transcribe. Choose a multilingual Whisper to translate.')
+        with _quiet_transformers(found):
+            network, front_end, vocabulary = read_ctc(found, language)
+        return CTCModel(found, _ready(found, network, device), front_end, vocabulary, language=language)
+    raise ModelError(
+        f'{base}: a model of type "{family}", which is neither Whisper nor CTC; supported are whisper, {", ".join(CTC_TYPES)}. Choose one of these.'
+    )
+
+
+def _ready(found: BaseModel, network: Any, device: str | None) -> Any:
     network.name_or_path = found.id  # PEFT writes it into adapters, where a cache path of this machine would mean nothing
     network.requires_grad_(False)
     network.eval()
-    network.to(_device(device))
-    return WhisperModel(found, network, tokenizer, language=language, task=task)
+    return network.to(_device(device))
+
+
+@contextlib.contextmanager
+def _quiet_transformers(found: BaseModel) -> Iterator[None]:
+    """Its report of missing weights is our error, and so is what it raises for broken files."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"{found.id}: {found.folder} could not be loaded ({str(error).splitlines()[0]}). Download the model again.") from error
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def _read_whisper(found: BaseModel) -> tuple[Any, Any]:
     """transformers' model in float32 and its tokenizer; it would make up what a folder lacks, so that is looked for here."""
     from transformers import WhisperForConditionalGeneration, WhisperTokenizer
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # its report of missing weights is our error
-    try:
-        network, report = WhisperForConditionalGeneration.from_pretrained(
-            found.folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True
-        )
-        tokenizer = WhisperTokenizer.from_pretrained(found.folder)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"{found.id}: {found.folder} could not be loaded ({str(error).splitlines()[0]}). Download the model again.") from error
-    finally:
-        logging.set_verbosity(verbosity)
-    missing = sorted(report["missing_keys"])
-    if missing:
-        raise ModelError(
-            f"{found.id}: its weights lack {len(missing)} of the model's parameters, the first is {missing[0]}. Download the model again."
-        )
+    network, report = WhisperForConditionalGeneration.from_pretrained(
+        found.folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True
+    )
+    tokenizer = WhisperTokenizer.from_pretrained(found.folder)
+    no_weights_missing(found, report["missing_keys"])
     if tokenizer.convert_ids_to_tokens(network.config.decoder_start_token_id) != "<|startoftranscript|>":
         raise ModelError(f"{found.id}: the tokenizer in {found.folder} is missing or of another model. Copy tokenizer.json from the original model.")
     return network, tokenizer

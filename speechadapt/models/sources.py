@@ -1,4 +1,4 @@
-"""Where weights come from: a folder, the Hub's cache, the Hub, or an installed offline package, in this order."""
+"""Where weights come from: our own package, or else a folder, the Hub's cache, the Hub, or an installed offline package, in this order."""
 
 import hashlib
 import importlib.util
@@ -20,6 +20,15 @@ from speechadapt.units import Seconds
 
 HUB_TIMEOUT: Seconds = 4.0
 HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
+LANGUAGE_ADAPTERS = "adapter.*.safetensors"
+"""MMS has more than a thousand of them in one repository; the one that is wanted is fetched by itself."""
+CTC_TYPES = (
+    *("wav2vec2", "hubert", "wavlm", "wav2vec2-conformer"),
+    *("data2vec-audio", "wav2vec2-bert", "unispeech", "unispeech-sat"),
+)
+"""transformers' `model_type` of the CTC bases that can be adapted; XLS-R and MMS are of the type wav2vec2."""
+EMBEDDED = "embedded:"
+EMBEDDED_FOLDER = Path(__file__).resolve().parent.parent / "embedded"
 
 OFFLINE_PACKAGES: dict[str, dict[str, Any]] = {
     "openai/whisper-tiny.en": {
@@ -50,12 +59,15 @@ def find_base(base: str, revision: str | None = None) -> BaseModel:
     """Find the files of a base model.
 
     Args:
-        base: a folder (Hugging Face or CTranslate2 form), or a Hub id such as `openai/whisper-tiny.en`.
+        base: `embedded:NAME` for a base in our own package, a folder (Hugging Face or CTranslate2 form), or a Hub id such as
+            `openai/whisper-tiny.en`.
         revision: a branch, tag or commit on the Hub; None is the default branch. The commit found is recorded.
 
     Raises:
         ModelError: it is nowhere; the message lists the four places that were tried.
     """
+    if base.startswith(EMBEDDED):
+        return _from_ourselves(base)
     folder = Path(base).expanduser()
     if folder.is_dir():
         return _from_folder(base, folder)
@@ -76,6 +88,42 @@ def _nowhere(base: str, tried: list[str]) -> str:
     )
 
 
+def _from_ourselves(base: str) -> BaseModel:
+    names = embedded_names()
+    name = base.removeprefix(EMBEDDED)
+    if name not in names:
+        there = ", ".join(EMBEDDED + name for name in names) or "none in this installation"
+        raise ModelError(f'base model "{base}" was not found. Embedded bases: {there}. Check the name.')
+    folder = EMBEDDED_FOLDER / name
+    return BaseModel(id=base, revision=f"sha256:{_digest(_weights(folder))}", folder=folder, source="embedded")
+
+
+def embedded_names() -> list[str]:
+    """The bases shipped in our own package."""
+    return sorted(config.parent.name for config in EMBEDDED_FOLDER.glob("*/config.json"))
+
+
+def fetch_beside(found: BaseModel, name: str) -> bool:
+    """See that one more file of a base lies in its folder, from the Hub if it must come from there.
+
+    Returns:
+        Whether it is there.
+    """
+    if (found.folder / name).is_file():
+        return True
+    if found.source not in ("cache", "hub"):
+        return False
+    from huggingface_hub import constants, hf_hub_download
+
+    if constants.HF_HUB_OFFLINE or not _reachable(constants.ENDPOINT):
+        return False
+    try:
+        hf_hub_download(found.id, name, revision=found.revision)
+    except Exception:  # as in _from_hub; the caller says what is missing
+        return False
+    return (found.folder / name).is_file()
+
+
 def _from_folder(base: str, folder: Path) -> BaseModel:
     if (folder / "model.bin").is_file() and not (folder / "model.safetensors").is_file():
         digest = sha256_of(folder / "model.bin")
@@ -87,7 +135,7 @@ def _from_folder(base: str, folder: Path) -> BaseModel:
 
 
 def _weights(folder: Path) -> list[Path]:
-    files = sorted(folder.glob("*.safetensors"))
+    files = sorted(file for file in folder.glob("*.safetensors") if not file.match(LANGUAGE_ADAPTERS))
     if not files:
         raise ModelError(
             f"{folder}: no *.safetensors in it. Only safetensors are read, because pickled weights can run code; "
@@ -107,7 +155,9 @@ def _from_cache(base: str, revision: str | None, tried: list[str]) -> BaseModel 
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        folder = Path(snapshot_download(base, revision=revision, local_files_only=True, allow_patterns=HUB_FILES))
+        folder = Path(
+            snapshot_download(base, revision=revision, local_files_only=True, allow_patterns=HUB_FILES, ignore_patterns=[LANGUAGE_ADAPTERS])
+        )
     except (LocalEntryNotFoundError, HFValidationError, HfHubHTTPError, FileNotFoundError):
         tried.append("the Hub's cache (not there)")
         return None
@@ -129,7 +179,7 @@ def _from_hub(base: str, revision: str | None, tried: list[str]) -> BaseModel | 
         return None
     try:
         commit = HfApi().model_info(base, revision=revision, timeout=HUB_TIMEOUT).sha
-        folder = Path(snapshot_download(base, revision=commit, allow_patterns=HUB_FILES))
+        folder = Path(snapshot_download(base, revision=commit, allow_patterns=HUB_FILES, ignore_patterns=[LANGUAGE_ADAPTERS]))
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
         tried.append(f"the Hub ({type(error).__name__}: no such model or revision, or it is private)")
         return None
@@ -202,12 +252,22 @@ def _converted(digest: str, opened: Callable[[], tuple[io.BytesIO, Path]]) -> Pa
 
 
 def installed_models() -> list[dict[str, Any]]:
-    """Base models that need no download: those in the Hub's cache and those in installed offline packages."""
-    rows = []
+    """Base models that need no download: those in our own package, in the Hub's cache, and in installed offline packages."""
+    rows = [
+        {"name": found.id, "source": found.source, "family": family_of(found.folder), "revision": found.revision}
+        for found in (_from_ourselves(EMBEDDED + name) for name in embedded_names())
+    ]
+    rows += _cached_models()
     for name, package in OFFLINE_PACKAGES.items():
         if _package_folders(package) is not None:
             rows.append({"name": name, "source": "offline package", "family": "whisper", "revision": f"sha256:{package['sha256']}"})
-    return _cached_models() + rows
+    return rows
+
+
+def family_of(folder: Path) -> str | None:
+    """`whisper` or `ctc` by the `model_type` of `config.json`; of other models, that type itself."""
+    kind = read_json(folder / "config.json").get("model_type")
+    return "ctc" if kind in CTC_TYPES else kind
 
 
 def _cached_models() -> list[dict[str, Any]]:
@@ -221,9 +281,7 @@ def _cached_models() -> list[dict[str, Any]]:
     rows = []
     for repository in sorted(repositories, key=lambda repository: repository.repo_id):
         for revision in repository.revisions:
-            config = revision.snapshot_path / "config.json"
-            if repository.repo_type == "model" and config.is_file() and any(revision.snapshot_path.glob("*.safetensors")):
-                rows.append(
-                    {"name": repository.repo_id, "source": "cache", "family": read_json(config).get("model_type"), "revision": revision.commit_hash}
-                )
+            folder = revision.snapshot_path
+            if repository.repo_type == "model" and (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
+                rows.append({"name": repository.repo_id, "source": "cache", "family": family_of(folder), "revision": revision.commit_hash})
     return rows

@@ -24,7 +24,7 @@ class BaseModel:
         id: as the user named it: a Hub id such as `openai/whisper-tiny.en`, or a folder.
         revision: the Hub's commit, or `sha256:...` of the weights for folders and offline packages. Never empty.
         folder: where the files lie now.
-        source: folder, cache, hub or offline package.
+        source: embedded, folder, cache, hub or offline package.
     """
 
     id: str

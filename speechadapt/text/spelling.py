@@ -19,7 +19,10 @@ TWO_LETTERS = {
     **{"tgl": "tl", "tha": "th", "tur": "tr", "ukr": "uk", "uzb": "uz", "vie": "vi", "zlm": "ms", "zsm": "ms"},
 }
 """ISO 639-3 codes, which MMS uses, of languages with number words or spelling rules of their own."""
-DECIMAL_POINT = tuple("am ar bn cy en fil he hi ja kn ko ml ms my ne si sw ta te th tl ur zh".split())
+DECIMAL_POINT = {
+    *("am", "ar", "bn", "cy", "en", "fil", "he", "hi", "ja", "kn", "ko", "ml", "ms"),
+    *("my", "ne", "si", "sw", "ta", "te", "th", "tl", "ur", "zh"),
+}
 """Languages that write 3.5 and 1,000; the others write 3,5 and 1.000."""
 _NUMBER = re.compile(r"[0-9]+(?:[.,'\u00a0\u202f][0-9]+)*")
 _ENGLISH_ORDINAL = re.compile(r"\b([0-9]+)(st|nd|rd|th)\b", re.IGNORECASE)

@@ -1,0 +1,363 @@
+"""The CTC family: wav2vec 2.0 and its relatives, which write one letter or nothing per 20 ms of speech.
+
+Connectionist temporal classification (Graves et al. 2006) sums over all ways to stretch a transcript over the frames of a clip;
+wav2vec 2.0 (Baevski et al. 2020) and its relatives learn the frames from unlabelled speech.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+
+from speechadapt.audio.augment import mask_spectrogram, mask_waveform
+from speechadapt.audio.batching import Batch, pad_labels
+from speechadapt.audio.waveform import Waveform
+from speechadapt.errors import AdapterError, LabelError, MisuseError, ModelError, TrainingError
+from speechadapt.files import write_json
+from speechadapt.models.ctc_head import extended_head, new_head
+from speechadapt.models.ctc_network import CTCNetwork, FrontEnd
+from speechadapt.models.precision import use_bf16
+from speechadapt.models.speech_model import BaseModel, Decoded, DecodeSettings, SpeechModel, Word
+from speechadapt.models.vocabulary import VOCABULARY_FILE, Vocabulary, read_table, read_vocabulary
+from speechadapt.models.vocabulary_choice import choose_vocabulary
+from speechadapt.text.spelling import spell_for_ctc
+from speechadapt.units import SAMPLING_RATE, Hertz, Seconds
+
+LONGEST: Seconds = 30.0
+"""Attention has no limit of its own, but its cost grows with the square, and the bases were trained on clips of at most about 30 s."""
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+ADAPTER_HEAD = "base_model.model.lm_head.weight"
+
+COLLAPSED_SHARE = 0.02
+"""Letters written per letter of the labels, below which a model counts as writing nothing. One that works writes about 1."""
+ENOUGH_LABELS = 100
+"""Label tokens since the last question, below which nothing is concluded."""
+PLATEAU_STEPS = 1000
+"""A new output layer writes nothing at first; with small batches and cool rates that was seen to last hundreds of steps."""
+PLATEAU_FALL = 0.1
+"""A loss that fell by this share since the last question is still going somewhere."""
+
+
+class CTCModel(SpeechModel):
+    """A CTC recognizer, perhaps adapted. Made by `load_model`.
+
+    A base that was only pretrained has no output layer: until `fit_vocabulary` makes one it transcribes every clip as nothing, so
+    that every reference word counts as deleted.
+    """
+
+    family = "ctc"
+    sampling_rate: Hertz = SAMPLING_RATE
+    longest: Seconds = LONGEST
+    padded_to = None
+    windows = ("full",)
+    task = None
+
+    def __init__(self, base: BaseModel, ctc: Any, front_end: FrontEnd, vocabulary: Vocabulary | None, *, language: str | None) -> None:
+        """Args:
+        base: which weights these are.
+        ctc: transformers' `...ForCTC`.
+        front_end: how its inputs are made.
+        vocabulary: what its output layer writes; None where it has none.
+        language: BCP-47 code, or MMS's own; for number words and spelling.
+        """
+        self.base = base
+        self.network = ctc
+        self.ctc: Any = ctc  # transformers' model itself, also when `network` becomes a PeftModel around it
+        self.frames = CTCNetwork(ctc, front_end)
+        self.vocabulary = vocabulary
+        self.language = language
+        self.adapted = False
+        self.infinite: Counter[str] = Counter()
+        self._head = "kept"
+        self._watch = _BlankWatch()
+
+    @property
+    def head(self) -> str:
+        """See `SpeechModel.head`."""
+        return self._head
+
+    @property
+    def saved_modules(self) -> list[str]:
+        """See `SpeechModel.saved_modules`."""
+        return [] if self._head == "kept" else ["lm_head"]
+
+    def fit_vocabulary(self, texts: Sequence[str], *, vocabulary: str = "auto", rare: int = 1) -> tuple[str, ...]:
+        """See `SpeechModel.fit_vocabulary`."""
+        if self.adapted:
+            raise TrainingError("the vocabulary cannot change once an adapter is inside. Fit the vocabulary before training.")
+        choice = choose_vocabulary(self.vocabulary, texts, wanted=vocabulary, rare=rare, language=self.language)
+        if choice.head != "kept":
+            self._replace_head(choice.vocabulary, choice.head)
+        return choice.sentences
+
+    def _replace_head(self, vocabulary: Vocabulary, head: str) -> None:
+        old = self.ctc.lm_head
+        if head == "extended" and self.vocabulary is not None:
+            layer = extended_head(old, self.vocabulary, len(vocabulary))
+        else:
+            layer = new_head(old.in_features, len(vocabulary))
+        self.ctc.lm_head = layer.to(old.weight.device).requires_grad_(False)
+        self.ctc.config.vocab_size, self.ctc.config.pad_token_id = len(vocabulary), vocabulary.blank
+        # rows added to a layer that is itself new need as long to learn as the rest
+        self._head = "new" if self._head == "new" else head
+        self.vocabulary = vocabulary
+
+    def save_vocabulary(self, folder: Path) -> None:
+        """Write the files that transformers' Wav2Vec2CTCTokenizer and AutoFeatureExtractor read, where the output layer is not the base's own."""
+        if self._head != "kept" and self.vocabulary is not None:
+            self.vocabulary.write(folder)
+            write_json(folder / "preprocessor_config.json", self.frames.front_end.to_json())
+
+    def load_vocabulary(self, folder: Path) -> None:
+        """See `SpeechModel.load_vocabulary`; an adapter that kept the base's output layer changes nothing."""
+        rows = _head_rows(folder)
+        if rows is None and not (folder / VOCABULARY_FILE).is_file():
+            return
+        if rows is None:
+            raise AdapterError(
+                f"{folder}: has a {VOCABULARY_FILE}, but {ADAPTER_WEIGHTS} holds no output layer (lm_head) for it. Copy the adapter again."
+            )
+        try:
+            tokens = len(read_table(folder))
+            if tokens != rows:
+                raise AdapterError(
+                    f"{folder}: its output layer has {rows} rows, its {VOCABULARY_FILE} names {tokens} tokens, must be as many. "
+                    "Copy the adapter again."
+                )
+            vocabulary = read_vocabulary(folder, rows)
+        except ModelError as error:
+            raise AdapterError(str(error)) from error
+        grown = self.vocabulary is not None and vocabulary.tokens[: len(self.vocabulary)] == self.vocabulary.tokens
+        self._replace_head(vocabulary, "extended" if grown else "new")
+
+    def peft_targets(self, targets: str) -> list[str] | str:
+        """PEFT's `target_modules` for a role; the convolutional front end is never among them.
+
+        WavLM's attention multiplies with its matrices' weights without calling the layers, so that PEFT's layers around them would
+        never run: there, `attention+mlp` is the feed-forward part alone.
+
+        Raises:
+            MisuseError: the role does not exist in this model.
+        """
+        if targets == "decoder":
+            raise MisuseError(f'targets is "decoder", but {self.base.id} is a CTC model, which has none. Choose attention+mlp.')
+        attention = ["q_proj", "k_proj", "v_proj", "out_proj", "linear_q", "linear_k", "linear_v", "linear_out"]
+        mlp = ["intermediate_dense", "output_dense"]
+        if self.ctc.config.model_type == "wavlm":
+            if targets == "attention":
+                raise MisuseError(f'targets is "attention", but the attention of {self.base.id} (WavLM) cannot carry adapters. Choose attention+mlp.')
+            attention = []
+        names = attention if targets == "attention" else [*attention, *mlp]
+        return rf".*\.encoder\.layers\..*\.({'|'.join(names)})"
+
+    def make_labels(self, text: str, utterance_id: str) -> list[int]:
+        """Ids of the letters of a transcript, spelled as it is spoken; see `spell_for_ctc`.
+
+        Raises:
+            LabelError: nothing to write, digits or symbols that cannot be spelled out, or characters outside the vocabulary.
+            TrainingError: the base has no output layer yet.
+        """
+        if self.vocabulary is None:
+            raise TrainingError(
+                f"{self.base.id} has no output layer yet, so no labels can be made. Call fit_vocabulary with the training texts first."
+            )
+        try:
+            ids = self.vocabulary.encode(spell_for_ctc(text, self.language, self.vocabulary.case))
+        except LabelError as error:
+            raise LabelError(error.reason, f'utterance "{utterance_id}": {error}') from error
+        if not ids:
+            raise LabelError("empty text", f'utterance "{utterance_id}": nothing is left of its text "{text}" once punctuation is gone. Remove it.')
+        return ids
+
+    def _mute(self) -> str:
+        return f"{self.base.id} has no output layer yet, so it cannot learn to write. Call fit_vocabulary with the training texts first."
+
+    def unusable(self, samples: int, labels: Sequence[int]) -> str | None:
+        """See `SpeechModel.unusable`: also clips too short for their labels, which no alignment fits."""
+        too_long = super().unusable(samples, labels)
+        if too_long is not None:
+            return too_long
+        if samples < self.frames.least_samples:
+            return f"shorter than {self.frames.least_samples / SAMPLING_RATE:.3f} s, which the model needs for one frame"
+        return "more letters than frames" if frames_needed(labels) > self.frames.frames_of(samples) else None
+
+    def make_batch(
+        self, ids: Sequence[str], waveforms: Sequence[Waveform], labels: Sequence[Sequence[int]], *, window_seconds: Seconds | None
+    ) -> Batch:
+        """Samples, or log-mel features for w2v-BERT, padded to the longest clip; there is no window, so `window_seconds` is of no account."""
+        inputs, lengths = self.frames.inputs(waveforms)
+        return Batch(ids=tuple(ids), inputs=inputs, input_lengths=lengths, labels=pad_labels(labels))
+
+    def mask(self, batch: Batch, *, time_masks: int, time_mask_share: float, freq_masks: int, freq_mask_bins: int) -> Batch:
+        """SpecAugment on what the network is fed with; transformers' own masks, inside the network, are switched off."""
+        if not (time_masks or freq_masks):
+            return batch
+        wanted: dict[str, Any] = {
+            "time_masks": time_masks,
+            "time_mask_share": time_mask_share,
+            "freq_masks": freq_masks,
+            "freq_mask_bins": freq_mask_bins,
+        }
+        masked = batch.inputs.clone()
+        for row, length in enumerate(batch.input_lengths.tolist()):
+            if batch.inputs.dim() == 3:
+                masked[row] = mask_spectrogram(batch.inputs[row], length, **wanted)
+            else:
+                masked[row, :length] = mask_waveform(batch.inputs[row, :length], **wanted)
+        return dataclasses.replace(batch, inputs=masked)
+
+    def loss(self, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:
+        """CTC's negative log-likelihood, summed and divided by the label tokens.
+
+        Args:
+            batch: with labels.
+            label_smoothing: of no account: it spreads the target of a token over the vocabulary, and CTC has no target per frame.
+        """
+        if self.vocabulary is None:
+            raise TrainingError(self._mute())
+        log_probs, frames = self.frames.log_probs(batch.inputs, batch.input_lengths)
+        labels = [[token for token in row if token >= 0] for row in batch.labels.tolist()]
+        for utterance, row, available in zip(batch.ids, labels, frames, strict=True):
+            if frames_needed(row) > available:
+                self.infinite[utterance] += 1
+        losses = F.ctc_loss(
+            log_probs.transpose(0, 1),
+            batch.labels.clamp_min(0),
+            torch.tensor(frames),
+            torch.tensor([len(row) for row in labels]),
+            blank=self.vocabulary.blank,
+            reduction="none",
+            zero_infinity=True,
+        )
+        tokens = sum(map(len, labels))
+        loss: torch.Tensor = losses.sum() / tokens
+        self._watch.see(log_probs.detach(), frames, self.vocabulary.blank, tokens, loss.detach())
+        return loss
+
+    def symptom(self) -> str | None:
+        """Whether the model writes nothing but blanks and does not get away from it; see `SpeechModel.symptom`."""
+        return self._watch.symptom(new_head=self._head == "new")
+
+    @torch.no_grad()  # not inference mode: tables of positions that a network keeps would be unfit for training afterwards
+    def decode(self, waveforms: Sequence[Waveform], settings: DecodeSettings) -> list[Decoded]:
+        """Transcribe one batch; see `SpeechModel.decode`. Clips too short for a frame are padded with silence.
+
+        Raises:
+            MisuseError: the short window is asked for.
+        """
+        if settings.window != "full":
+            raise MisuseError(
+                f"the {settings.window} window was asked for, but {self.base.id} is a CTC model, which has the full one only. Use window=full."
+            )
+        if self.vocabulary is None:
+            return [Decoded(text="", avg_logprob=0.0) for _ in waveforms]
+        inputs, lengths = self.frames.inputs(waveforms)
+        self.network.eval()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=use_bf16(settings.precision, self.device)):
+            padded, frames = self.frames.log_probs(inputs.to(self.device), lengths.to(self.device))
+        log_probs = [clip[:length] for clip, length in zip(padded.cpu(), frames, strict=True)]
+        if settings.beam > 1 or settings.lm:
+            from speechadapt.models.ctc_beam import beam_texts
+
+            results = beam_texts(log_probs, self.vocabulary, settings)
+        else:
+            results = [best_path(clip, self.vocabulary.blank) for clip in log_probs]
+        return [
+            Decoded(text=self.vocabulary.decode(ids), avg_logprob=score, words=self._words(clip, ids, settings))
+            for clip, (ids, score) in zip(log_probs, results, strict=True)
+        ]
+
+    def _words(self, log_probs: torch.Tensor, ids: Sequence[int], settings: DecodeSettings) -> tuple[Word, ...]:
+        if not settings.words or not ids or self.vocabulary is None:
+            return ()
+        from speechadapt.models.alignment import word_times
+
+        return word_times(log_probs, ids, self.vocabulary, self.frames.seconds_per_frame)
+
+
+def frames_needed(labels: Sequence[int]) -> int:
+    """The fewest frames an alignment fits in: one per label, and a blank between equal neighbours."""
+    return len(labels) + sum(before == after for before, after in itertools.pairwise(labels))
+
+
+def best_path(log_probs: torch.Tensor, blank: int) -> tuple[list[int], float]:
+    """The likeliest token of every frame, repeats and blanks taken out.
+
+    Args:
+        log_probs: float32, shape (frames, tokens), on the CPU.
+        blank: its id.
+
+    Returns:
+        Token ids, and the mean log-probability of the frames that are not blank; 0 where there are none.
+    """
+    values, path = log_probs.max(dim=1)
+    said = path != blank
+    fresh = said & torch.cat([torch.ones(1, dtype=torch.bool), path[1:] != path[:-1]])
+    return path[fresh].tolist(), float(values[said].mean()) if said.any() else 0.0
+
+
+def _head_rows(folder: Path) -> int | None:
+    """Rows of the output layer in an adapter's weights; None where it holds none."""
+    path = folder / ADAPTER_WEIGHTS
+    try:
+        with safe_open(path, framework="pt") as weights:
+            return int(weights.get_slice(ADAPTER_HEAD).get_shape()[0]) if ADAPTER_HEAD in weights.keys() else None  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise AdapterError(f"{path}: could not be read ({error}). Copy the adapter again.") from error
+
+
+class _BlankWatch:
+    """Counts what is written in training, so that a collapse to blanks is told instead of waited for.
+
+    Sums stay on the device until they are asked for, because reading them would stop a GPU.
+    """
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.before = math.inf
+        self._start()
+
+    def _start(self) -> None:
+        self.calls = self.labels = 0
+        self.written: torch.Tensor | int = 0
+        self.losses: torch.Tensor | float = 0.0
+
+    def see(self, log_probs: torch.Tensor, frames: list[int], blank: int, labels: int, loss: torch.Tensor) -> None:
+        """One batch: log-probabilities (batch, frames, tokens), its label tokens, and its loss."""
+        path = log_probs.argmax(dim=2)
+        real = torch.arange(path.shape[1], device=path.device) < torch.tensor(frames, device=path.device)[:, None]
+        fresh = F.pad(path[:, 1:] != path[:, :-1], (1, 0), value=True)
+        self.written = self.written + ((path != blank) & real & fresh).sum()
+        self.losses = self.losses + loss
+        self.labels += labels
+        self.calls += 1
+        self.steps += 1
+
+    def symptom(self, *, new_head: bool) -> str | None:
+        """See `CTCModel.symptom`; begins to count anew."""
+        if self.labels < ENOUGH_LABELS:
+            return None
+        share, loss = int(self.written) / self.labels, float(self.losses) / self.calls
+        before, labels, calls = self.before, self.labels, self.calls
+        self.before = loss
+        self._start()
+        if share >= COLLAPSED_SHARE:
+            return None
+        told = (
+            f"over the last {calls} batches the model wrote {share * labels:.0f} letters where the labels have {labels}: it has collapsed to blanks"
+        )
+        if not new_head:
+            return f"{told}. Lower the learning rate, and check that the transcripts belong to their recordings."
+        if self.steps < PLATEAU_STEPS or loss <= before * (1 - PLATEAU_FALL):
+            return None
+        return (
+            f"{told}, and its loss no longer falls (from {before:.2f} to {loss:.2f} per letter). "
+            "Begin with short utterances, train more and smaller batches, halve the learning rate, or start from a base closer to the language."
+        )

@@ -1,0 +1,52 @@
+"""The output layer of a CTC model when its vocabulary changes: new ones, and old ones with rows added behind."""
+
+import torch
+from torch import nn
+
+from speechadapt.models.vocabulary import Vocabulary
+
+SEED = 0x0C7C
+"""The same layer every time: a run that is resumed, or repeated, starts from the same weights."""
+NEW_HEAD_STD = 0.02
+"""As transformers initializes. Zero biases, blank's too: the first steps raise it by themselves, and while it is low every letter still
+gets its share of the gradient, which it loses on the plateau where all is blank."""
+NOISE_SHARE = 0.1
+"""New rows differ by this share of the letters' own spread, or equal gradients would keep them equal."""
+EXTRA_BIAS = -1.0
+"""Below the letters' mean, so that where the base is undecided between its letters (noise, pauses) it still writes what it wrote before."""
+
+
+def new_head(width: int, tokens: int) -> nn.Linear:
+    """An untrained output layer, shape (tokens, width)."""
+    head = nn.Linear(width, tokens)
+    with torch.no_grad():
+        head.weight.copy_(torch.randn(tokens, width, generator=_generator()) * NEW_HEAD_STD)
+        head.bias.zero_()
+    return head
+
+
+def extended_head(old: nn.Linear, letters: Vocabulary, tokens: int) -> nn.Linear:
+    """The same rows bit by bit, and new ones near the mean of the letters' rows.
+
+    A new letter begins as "some letter": it scores high where speech is and low where the blank is, as every letter does, but below
+    the letter that the base recognizes. From the layer's own random initialization it would first have to learn even that.
+
+    Args:
+        old: the layer to extend.
+        letters: its vocabulary.
+        tokens: rows wanted.
+    """
+    head = nn.Linear(old.in_features, tokens)
+    rows = torch.tensor(sorted(letters.letters.values()))
+    with torch.no_grad():
+        weight, bias = old.weight.detach().cpu(), old.bias.detach().cpu()
+        chosen = weight[rows]
+        spread = chosen.std(dim=0, correction=0)
+        noise = torch.randn(tokens - len(letters), old.in_features, generator=_generator())
+        head.weight.copy_(torch.cat([weight, chosen.mean(dim=0) + noise * spread * NOISE_SHARE]))
+        head.bias.copy_(torch.cat([bias, (bias[rows].mean() + EXTRA_BIAS).expand(tokens - len(letters))]))
+    return head
+
+
+def _generator() -> torch.Generator:
+    return torch.Generator().manual_seed(SEED)
