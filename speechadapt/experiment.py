@@ -36,6 +36,7 @@ Verdict = tuple[ComparisonSet, ...]
 
 FULL = DecodeSettings(window="full")
 SHORT = DecodeSettings(window="short")
+ENGLISH = "synthetic_english"
 GUARD_SIZE = (10, 8)
 """Speakers, and sentences by each, of the standard English that stands in for a missing guard: about five minutes."""
 
@@ -168,13 +169,21 @@ def _name_sets(paths: Sequence[tuple[Path, str]]) -> tuple[ScoredSet, ...]:
 
 
 def make_synthetic(
-    run: Run, accent: str, *, train: Sequence[int] = (0, 0), dev: Sequence[int] = (0, 0), test: Sequence[int] = (0, 0), seed: int = 0
+    run: Run,
+    accent: str,
+    *,
+    corpus: str = ENGLISH,
+    train: Sequence[int] = (0, 0),
+    dev: Sequence[int] = (0, 0),
+    test: Sequence[int] = (0, 0),
+    seed: int = 0,
 ) -> Path:
-    """Prepare synthetic English in the run folder, under `data/`. What an earlier start finished is kept.
+    """Prepare synthetic speech in the run folder, under `data/`. What an earlier start finished is kept.
 
     Args:
         run: whose folder it goes into.
-        accent: `standard`, or an accent and perhaps its strength, such as `mandarin:0.6`; see data_prep/synthetic_english.py.
+        accent: `standard`, or an accent and perhaps its strength, such as `mandarin:0.6`; see the corpus' script.
+        corpus: a script of data_prep that makes its speech: synthetic_english or synthetic_georgian.
         train, dev, test: speakers, and sentences by each of them.
         seed: of sentences and speakers.
 
@@ -183,19 +192,20 @@ def make_synthetic(
 
     Raises:
         MisuseError: an unknown accent, or a size that is not two numbers.
-        MissingExtraError: hibari-tts is not installed.
+        MissingExtraError: the package of the voice is not installed.
     """
     sizes: dict[str, int] = {}
     for split, size in (("train", train), ("dev", dev), ("test", test)):
         if len(size) != 2:
             raise MisuseError(f"the size of {split} is {tuple(size)}, must be two numbers: speakers, and sentences by each. Correct the setting.")
         sizes |= {f"{split}_speakers": size[0], f"{split}_utterances": size[1]}
-    out = run.folder / "data" / accent.replace(":", "-")
+    name = accent if corpus == ENGLISH else corpus.removeprefix("synthetic_")
+    out = run.folder / "data" / name.replace(":", "-")
     if (out / REPORT_FILE).is_file():  # written last
-        run.say(f"synthetic {accent}: kept from the earlier start")
+        run.say(f"synthetic {name}: kept from the earlier start")
         return out
-    run.say(f"synthetic {accent}: speaking {sum(speakers * each for speakers, each in (train, dev, test))} sentences")
-    script = load_bundled("data_prep", "synthetic_english")
+    run.say(f"synthetic {name}: speaking {sum(speakers * each for speakers, each in (train, dev, test))} sentences")
+    script = load_bundled("data_prep", corpus)
     script.prepare(accent, out, PrepareOptions(seed=seed), script.Settings(**sizes))
     return out
 

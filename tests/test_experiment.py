@@ -109,3 +109,14 @@ def test_standard_english_stands_in_for_a_guard_and_shares_nothing(data: Path, r
     assert "synthetic standard: kept from the earlier start" in capsys.readouterr().err
     with pytest.raises(MisuseError, match=r"the size of test is \(3,\), must be two numbers"):
         make_synthetic(run, "german", test=(3,))
+
+
+def test_another_synthetic_corpus_lies_beside_the_english_one(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("espeakng_loader", reason="the synthetic voice is not installed")
+    data = make_synthetic(run, "standard", corpus="synthetic_georgian", test=(2, 1))
+    assert data == run.folder / "data" / "georgian"
+    assert language_of(Manifest.read(data / "test.jsonl")) == "ka"
+    assert make_synthetic(run, "standard", corpus="synthetic_georgian", test=(2, 1)) == data
+    assert "synthetic georgian: kept from the earlier start" in capsys.readouterr().err
+    with pytest.raises(MisuseError, match='no data_prep script is called "synthetic_klingon"'):
+        make_synthetic(run, "standard", corpus="synthetic_klingon", test=(2, 1))
