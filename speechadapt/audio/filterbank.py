@@ -23,12 +23,13 @@ def filterbank(waveform: Waveform, mels: int) -> torch.Tensor:
     Returns:
         float32, shape (mels, frames); whole windows only, so 1 + (samples - 400) // 160 frames.
     """
-    scaled = torch.from_numpy(waveform)[None] * PCM_SCALE
+    # double, because the logarithm of a nearly silent bin would show float32's rounding of the loud ones
+    scaled = torch.from_numpy(waveform)[None].double() * PCM_SCALE
     levels = torchaudio.compliance.kaldi.fbank(
         scaled, num_mel_bins=mels, sample_frequency=SAMPLING_RATE, low_freq=20.0, window_type="povey", preemphasis_coefficient=0.97
     ).T
     normed: torch.Tensor = (levels - levels.mean(dim=1, keepdim=True)) / torch.sqrt(levels.var(dim=1, keepdim=True) + 1e-7)
-    return normed
+    return normed.float()
 
 
 def filterbanks(waveforms: Sequence[Waveform], mels: int, multiple: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,12 +1,13 @@
-"""The output layer of a CTC model when its vocabulary changes: new ones, and old ones with rows added behind."""
+"""The output layer of a CTC model when its vocabulary changes: new ones, and old ones with rows added behind.
+
+Random numbers come from torch's global generator, so the caller's seed decides them.
+"""
 
 import torch
 from torch import nn
 
 from speechadapt.models.vocabulary import Vocabulary
 
-SEED = 0x0C7C
-"""The same layer every time: a run that is resumed, or repeated, starts from the same weights."""
 NEW_HEAD_STD = 0.02
 """As transformers initializes. Zero biases, blank's too: the first steps raise it by themselves, and while it is low every letter still
 gets its share of the gradient, which it loses on the plateau where all is blank."""
@@ -20,7 +21,7 @@ def new_head(width: int, tokens: int) -> nn.Linear:
     """An untrained output layer, shape (tokens, width)."""
     head = nn.Linear(width, tokens)
     with torch.no_grad():
-        head.weight.copy_(torch.randn(tokens, width, generator=_generator()) * NEW_HEAD_STD)
+        head.weight.copy_(torch.randn(tokens, width) * NEW_HEAD_STD)
         head.bias.zero_()
     return head
 
@@ -42,11 +43,7 @@ def extended_head(old: nn.Linear, letters: Vocabulary, tokens: int) -> nn.Linear
         weight, bias = old.weight.detach().cpu(), old.bias.detach().cpu()
         chosen = weight[rows]
         spread = chosen.std(dim=0, correction=0)
-        noise = torch.randn(tokens - len(letters), old.in_features, generator=_generator())
+        noise = torch.randn(tokens - len(letters), old.in_features)
         head.weight.copy_(torch.cat([weight, chosen.mean(dim=0) + noise * spread * NOISE_SHARE]))
         head.bias.copy_(torch.cat([bias, (bias[rows].mean() + EXTRA_BIAS).expand(tokens - len(letters))]))
     return head
-
-
-def _generator() -> torch.Generator:
-    return torch.Generator().manual_seed(SEED)

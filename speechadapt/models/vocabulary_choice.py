@@ -57,7 +57,7 @@ def choose_vocabulary(current: Vocabulary | None, texts: Sequence[str], *, wante
                 f"the {len(texts)} training texts leave an empty vocabulary: no letter occurs {rare} times or more once punctuation is gone. "
                 "Give more text, or lower rare."
             )
-        told = f"vocabulary built from {len(spelled)} training texts: {len(vocabulary.letters)} characters, {_shown(vocabulary.letters)}"
+        told = f"vocabulary built from {_many(len(spelled), 'training text')}: {_many(len(vocabulary.letters), 'character')}, {_shown(vocabulary.letters)}"
         return VocabularyChoice(vocabulary=vocabulary, head="new", sentences=(told, *_left_out(vocabulary, spelled, rare)))
     assert current is not None  # noqa: S101 - for the type checker
     missing = current.missing(spelled)
@@ -68,10 +68,10 @@ def choose_vocabulary(current: Vocabulary | None, texts: Sequence[str], *, wante
             f"{'' if wanted == 'keep' else f' or occurs {rare} times'}. Set vocabulary=extend or new, or give more text."
         )
     if not added:
-        told = f"vocabulary kept: the base's {len(current.letters)} letters write {_covered(current, spelled)} of {len(spelled)} training texts"
+        told = f"vocabulary kept: the base's {_many(len(current.letters), 'character')} write {_covered(current, spelled)} of {len(spelled)} training texts"
         return VocabularyChoice(vocabulary=current, head="kept", sentences=(told, *_left_out(current, spelled, rare)))
     extended = current.extend(added)
-    told = f"vocabulary extended by {len(added)} characters beside the base's {len(current.letters)}: {_counted(missing, added)}"
+    told = f"vocabulary extended by {_many(len(added), 'character')} beside the base's {len(current.letters)}: {_counted(missing, added)}"
     return VocabularyChoice(vocabulary=extended, head="extended", sentences=(told, *_left_out(extended, spelled, rare)))
 
 
@@ -88,9 +88,9 @@ def _left_out(vocabulary: Vocabulary, spelled: Sequence[str], rare: int) -> list
     missing = vocabulary.missing(spelled)
     if not missing:
         return []
-    lost = len(spelled) - _covered(vocabulary, spelled)
-    why = f"occur fewer than {rare} times in the training texts" if all(count < rare for count in missing.values()) else "are not in the vocabulary"
-    return [f"{len(missing)} characters {why} and are left out: {_counted(missing, sorted(missing))}; {lost} texts cannot be learned because of them"]
+    lost = _many(len(spelled) - _covered(vocabulary, spelled), "text")
+    why = f"fewer than {rare} times in the training texts" if all(count < rare for count in missing.values()) else "not in the vocabulary"
+    return [f"left out, being {why}: {_counted(missing, sorted(missing))}; {lost} cannot be learned because of it"]
 
 
 def _covered(vocabulary: Vocabulary, spelled: Sequence[str]) -> int:
@@ -98,7 +98,11 @@ def _covered(vocabulary: Vocabulary, spelled: Sequence[str]) -> int:
 
 
 def _counted(counts: Counter[str], characters: Sequence[str]) -> str:
-    return _cut([f"{_named(character)} ({counts[character]} times)" for character in characters])
+    return _cut([f"{_named(character)} ({_many(counts[character], 'time')})" for character in characters])
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _shown(letters: Iterable[str]) -> str:
