@@ -76,6 +76,7 @@ class CTCModel(SpeechModel):
         self.adapted = False
         self.infinite: Counter[str] = Counter()
         self._head = "kept"
+        self._base_head = (vocabulary, ctc.lm_head)
         self._watch = _BlankWatch()
 
     @property
@@ -89,9 +90,11 @@ class CTCModel(SpeechModel):
         return [] if self._head == "kept" else ["lm_head"]
 
     def fit_vocabulary(self, texts: Sequence[str], *, vocabulary: str = "auto", rare: int = 1) -> tuple[str, ...]:
-        """See `SpeechModel.fit_vocabulary`."""
+        """See `SpeechModel.fit_vocabulary`. It starts from the base's own output layer each time, so that fitting twice is fitting once."""
         if self.adapted:
             raise TrainingError("the vocabulary cannot change once an adapter is inside. Fit the vocabulary before training.")
+        self.vocabulary, self.ctc.lm_head = self._base_head
+        self._head, self.ctc.config.vocab_size = "kept", self.ctc.lm_head.out_features
         choice = choose_vocabulary(self.vocabulary, texts, wanted=vocabulary, rare=rare, language=self.language)
         if choice.head != "kept":
             self._replace_head(choice.vocabulary, choice.head)
@@ -105,9 +108,7 @@ class CTCModel(SpeechModel):
             layer = new_head(old.in_features, len(vocabulary))
         self.ctc.lm_head = layer.to(old.weight.device).requires_grad_(False)
         self.ctc.config.vocab_size, self.ctc.config.pad_token_id = len(vocabulary), vocabulary.blank
-        # rows added to a layer that is itself new need as long to learn as the rest
-        self._head = "new" if self._head == "new" else head
-        self.vocabulary = vocabulary
+        self._head, self.vocabulary = head, vocabulary
 
     def save_vocabulary(self, folder: Path) -> None:
         """Write the files that transformers' Wav2Vec2CTCTokenizer and AutoFeatureExtractor read, where the output layer is not the base's own."""
