@@ -148,10 +148,10 @@ class SpeechModel(abc.ABC):
         """
         return ()
 
-    def save_vocabulary(self, folder: Path) -> None:
+    def save_vocabulary(self, folder: Path) -> None:  # noqa: B027 - nothing to write is a right answer
         """Write into an adapter folder what a stranger needs to read the output layer, where it is not the base's own."""
 
-    def load_vocabulary(self, folder: Path) -> None:
+    def load_vocabulary(self, folder: Path) -> None:  # noqa: B027 - likewise
         """Take the output layer's shape from an adapter folder, before its weights are loaded.
 
         Raises:

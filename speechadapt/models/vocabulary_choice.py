@@ -57,7 +57,8 @@ def choose_vocabulary(current: Vocabulary | None, texts: Sequence[str], *, wante
                 f"the {len(texts)} training texts leave an empty vocabulary: no letter occurs {rare} times or more once punctuation is gone. "
                 "Give more text, or lower rare."
             )
-        told = f"vocabulary built from {_many(len(spelled), 'training text')}: {_many(len(vocabulary.letters), 'character')}, {_shown(vocabulary.letters)}"
+        size = _many(len(vocabulary.letters), "character")
+        told = f"vocabulary built from {_many(len(spelled), 'training text')}: {size}, {_shown(vocabulary.letters)}"
         return VocabularyChoice(vocabulary=vocabulary, head="new", sentences=(told, *_left_out(vocabulary, spelled, rare)))
     assert current is not None  # noqa: S101 - for the type checker
     missing = current.missing(spelled)
@@ -68,7 +69,8 @@ def choose_vocabulary(current: Vocabulary | None, texts: Sequence[str], *, wante
             f"{'' if wanted == 'keep' else f' or occurs {rare} times'}. Set vocabulary=extend or new, or give more text."
         )
     if not added:
-        told = f"vocabulary kept: the base's {_many(len(current.letters), 'character')} write {_covered(current, spelled)} of {len(spelled)} training texts"
+        written = f"{_covered(current, spelled)} of {_many(len(spelled), 'training text')}"
+        told = f"vocabulary kept: the base's {_many(len(current.letters), 'character')} write {written}"
         return VocabularyChoice(vocabulary=current, head="kept", sentences=(told, *_left_out(current, spelled, rare)))
     extended = current.extend(added)
     told = f"vocabulary extended by {_many(len(added), 'character')} beside the base's {len(current.letters)}: {_counted(missing, added)}"
