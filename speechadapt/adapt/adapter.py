@@ -96,7 +96,7 @@ def add_adapter(model: SpeechModel, spec: AdapterSpec, seed: int = 0) -> None:
     Raises:
         AdapterError: the model has an adapter already.
     """
-    _must_be_bare(model)
+    must_be_bare(model)
     config = LoraConfig(
         r=spec.rank,
         lora_alpha=spec.alpha,
@@ -120,7 +120,7 @@ def load_adapter(model: SpeechModel, folder: Path) -> AdapterRef:
         AdapterError: the adapter was trained on other weights, is broken, its vocabulary does not match its output layer, or the model has an
             adapter already.
     """
-    _must_be_bare(model)
+    must_be_bare(model)
     ref = read_adapter(folder)
     found = base_fingerprint(model, head=ref.head)
     if found != ref.base_fingerprint:
@@ -139,7 +139,12 @@ def load_adapter(model: SpeechModel, folder: Path) -> AdapterRef:
     return ref
 
 
-def _must_be_bare(model: SpeechModel) -> None:
+def must_be_bare(model: SpeechModel) -> None:
+    """Refuse a model with an adapter inside.
+
+    Raises:
+        AdapterError: there is one.
+    """
     if model.adapted:
         raise AdapterError(f"{model.base.id} has an adapter inside already. Load the base model again for another one.")
 

@@ -21,7 +21,7 @@ from accelerate.utils import gather_object
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from speechadapt.adapt.adapter import AdapterRef, add_adapter, base_fingerprint, count_parameters, read_adapter, save_adapter
+from speechadapt.adapt.adapter import AdapterRef, add_adapter, base_fingerprint, count_parameters, must_be_bare, read_adapter, save_adapter
 from speechadapt.adapt.card import training_card
 from speechadapt.adapt.checkpoint import (
     Progress,
@@ -316,7 +316,7 @@ def plan_steps(
     chosen = dataclasses.replace(settings, steps=probe_steps + 1).for_family(model.family)
     plan = batch_plan(data.durations, chosen)
     add_adapter(model, spec)
-    learn(model.network)
+    model.network.train()
     parameters = trainable(model.network)
     times = []
     try:
@@ -340,16 +340,9 @@ def plan_steps(
 
 def fit_vocabulary(model: SpeechModel, train: Manifest, spec: AdapterSpec, settings: TrainSettings) -> tuple[str, ...]:
     """Make the model able to write the training texts, and no others; what was done, in sentences. The seed decides the start of new rows."""
+    must_be_bare(model)
     torch.manual_seed(settings.seed)
     return model.fit_vocabulary([utterance.text for utterance in train], vocabulary=spec.vocabulary, rare=spec.rare)
-
-
-def learn(network: torch.nn.Module) -> None:
-    """Training mode, but for batch norms: their running statistics belong to the frozen base."""
-    network.train()
-    for module in network.modules():
-        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
-            module.eval()
 
 
 class _Run:
@@ -448,7 +441,7 @@ class _Run:
 
     def step(self, step: int) -> None:
         begun = time.perf_counter()
-        learn(self.model.network)
+        self.model.network.train()
         rows = self.plan[step][self.accelerator.process_index :: self.accelerator.num_processes]
         batches = make_training_batches(self.model, self.data, rows, step, self.settings) if rows else []
         rate = learning_rate(step, len(self.plan), self.settings)

@@ -22,6 +22,7 @@ import torch
 from safetensors.torch import load_file
 
 from speechadapt.adapt import checkpoint as checkpoint_module
+from speechadapt.adapt import train as train_module
 from speechadapt.adapt.adapter import add_adapter, read_adapter
 from speechadapt.adapt.checkpoint import newest_checkpoint, trainable
 from speechadapt.adapt.spec import AdapterSpec, FamilySettings, TrainSettings
@@ -192,6 +193,17 @@ def test_bf16_trains_an_adapter_in_fp32(whisper_folder: Folder, make_manifest: M
     assert all(math.isfinite(line["loss"]) for line in log(tmp_path / "run"))
 
 
+def test_one_process_trains_in_both_precisions(whisper_folder: Folder, make_manifest: MakeManifest, tmp_path: Path) -> None:
+    """accelerate keeps one precision for the whole process and refuses another; what comes later must not depend on what came before."""
+    manifest = make_manifest(3)
+    for name, precision in (("first", "fp32"), ("half", "bf16"), ("again", "fp32")):
+        train(whisper_folder("english"), manifest, tmp_path / name, steps=2, precision=precision)
+    first, half, again = ([line["loss"] for line in log(tmp_path / name)] for name in ("first", "half", "again"))
+    assert again == first
+    assert half != first, "bfloat16 rounds"
+    assert half == pytest.approx(first, rel=0.02)  # 8 bits of mantissa
+
+
 def test_the_full_window_is_a_batch_of_its_own(whisper_folder: Folder, make_manifest: MakeManifest) -> None:
     model = load(whisper_folder("english"))
     data = TrainingData(model, make_manifest())
@@ -265,6 +277,22 @@ def test_steps_from_minutes_leave_the_model_bare(whisper_folder: Folder, make_ma
     assert after.keys() == before.keys(), "no wrapper is left"
     assert all(torch.equal(after[name], weight) and not after[name].requires_grad for name, weight in before.items())
     add_adapter(model, SPEC)  # and another one fits in
+
+
+def test_the_probe_times_the_adapter_that_was_wished_for(
+    whisper_folder: Folder, make_manifest: MakeManifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[AdapterSpec, int]] = []
+
+    def watched(model: SpeechModel, spec: AdapterSpec, seed: int = 0) -> None:
+        add_adapter(model, spec, seed)
+        seen.append((spec, sum(parameter.numel() for parameter in trainable(model.network).values())))
+
+    monkeypatch.setattr(train_module, "add_adapter", watched)
+    spec = AdapterSpec(method="dora", rank=3, targets="encoder")
+    plan_steps(load(whisper_folder("english")), make_manifest(1), settings(), 0.1, spec=spec, probe_steps=1)
+    # two layers of width 32: four matrices of 32 x 32, two of 32 x 64, each with rank 3 and a magnitude per output
+    assert seen == [(spec, 2 * (4 * 3 * 64 + 2 * 3 * 96 + 4 * 32 + 64 + 32))]
 
 
 @pytest.mark.parametrize("minutes", [0.0, -1.0, float("nan")])
