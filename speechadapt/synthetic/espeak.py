@@ -34,6 +34,9 @@ NORMAL_RATE = 175
 PITCH_EXPONENT = 1.15
 """Measured on 13 speakers: eSpeak moves by less than its parameters say. With it a factor is met to about a twentieth."""
 
+UNREPEATABLE = ("Reed", "caleb")
+"""Variants that draw their noise from the C library's generator, which belongs to the whole process and must not be reset by us."""
+
 # numbers of eSpeak's C interface (espeak-ng/speak_lib.h)
 SYNCHRONOUS = 2
 PHONEME_EVENTS, DO_NOT_EXIT = 0x0001, 0x8000
@@ -97,7 +100,7 @@ class EspeakVoice:
     @property
     def variants(self) -> tuple[str, ...]:
         """The speakers that can say any language, such as `f1` to `f5` (higher voices) and `m1` to `m8` (lower ones)."""
-        return tuple(sorted(path.name for path in (self.data / "voices" / "!v").iterdir()))
+        return tuple(sorted(path.name for path in (self.data / "voices" / "!v").iterdir() if path.name not in UNREPEATABLE))
 
     def speak(
         self, text: str, *, voice: str = "en-us", variant: str | None = None, speed: float = 1.0, pitch: float = 1.0
@@ -153,6 +156,7 @@ class EspeakVoice:
             rate = library.espeak_Initialize(SYNCHRONOUS, 0, str(self.data).encode(), PHONEME_EVENTS | DO_NOT_EXIT)
             if rate <= 0:
                 raise SpeechadaptError(f"{self.data}: eSpeak NG does not start with this data folder. Install {ESPEAK_PACKAGE} again.")
+            library.espeak_ng_SetRandSeed(ctypes.c_long(1))  # of the breath noise; it starts with the clock
             yield library, rate
             library.espeak_Terminate()
         finally:

@@ -3,6 +3,7 @@ import itertools
 import subprocess
 import sys
 import threading
+import time
 
 import librosa
 import numpy as np
@@ -77,6 +78,15 @@ def test_the_same_call_gives_the_same_samples_whatever_was_said_before() -> None
         again, same = espeak.speak(SENTENCE, variant="f2")
         assert again.tobytes() == first.tobytes()
         assert same == words
+
+
+def test_every_variant_repeats_itself_also_when_the_clock_has_moved() -> None:
+    """eSpeak starts its noise with the seconds of the clock, which only variants with breath make audible."""
+    espeak = load_espeak()
+    first = {variant: espeak.speak("six foxes", variant=variant)[0].tobytes() for variant in espeak.variants}
+    assert len(set(first.values())) > 80
+    time.sleep(1.1)
+    assert [variant for variant in espeak.variants if espeak.speak("six foxes", variant=variant)[0].tobytes() != first[variant]] == []
 
 
 def test_another_process_and_other_threads_hear_the_same() -> None:
