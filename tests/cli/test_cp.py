@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from speechadapt.bundled import bundled_folder
+from speechadapt.bundled import bundled_folder, bundled_names
 from speechadapt.cli import main
 
 
@@ -31,5 +31,5 @@ def test_other_endings_and_names_are_refused(tmp_path: Path, capsys: pytest.Capt
     assert main(["cp", "quickstart", str(tmp_path / "mine.yaml")]) == 2
     assert 'its name must end in ".py"' in capsys.readouterr().err
     assert main(["cp", "quikstart", str(tmp_path / "mine.py")]) == 2
-    assert 'no recipe is called "quikstart"; there are: mandarin_english, quickstart.' in capsys.readouterr().err
+    assert f'no recipe is called "quikstart"; there are: {", ".join(bundled_names("recipes"))}.' in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
