@@ -272,6 +272,7 @@ def test_accent_maps(tmp_path: Path) -> None:
         ("IĞDIR VE İZMİR", "lower", "tr", "ığdır ve izmir"),
         ("İZMİR GÜZEL", "sentence", "tr", "İzmir güzel."),
         ("नमस्ते दुनिया", "sentence", "hi", "नमस्ते दुनिया"),
+        ("ბიჭი წიგნს კითხულობს", "sentence", "ka", "ბიჭი წიგნს კითხულობს"),
         ("  two\t words\n ", "keep", "en", "two words"),
         ("It\u2019s \u201cfine\u201d\u00a0now", "keep", "en", 'It\'s "fine" now'),
         ("cafe\u0301", "keep", None, "café"),

@@ -50,6 +50,6 @@ def _sentence(text: str, language: str | None) -> str:
         text = _PRONOUN.sub("I", text)
     first = next(place for place, letter in enumerate(text) if unicodedata.category(letter)[0] in _SPOKEN)
     dotted = language is not None and language.split("-")[0] in ("tr", "az") and text[first] == "i"
-    text = text[:first] + ("İ" if dotted else text[first].upper()) + text[first + 1 :]
+    text = text[:first] + ("İ" if dotted else text[first].title()) + text[first + 1 :]  # Georgian has capitals, but no sentence begins with one
     cased = any(letter.isupper() for letter in text)  # scripts without case have marks of their own
     return text + "." if cased and unicodedata.category(text[-1])[0] in _SPOKEN else text
