@@ -23,17 +23,19 @@ Ngram = tuple[str, ...]
 def write_arpa(texts: Iterable[str], path: Path, order: int = 3) -> None:
     """Estimate a model of word sequences and write it.
 
-    The words are taken as they stand, so give text in the writing of the model that is to be helped: same case, no punctuation that it cannot write.
-    Take training text alone: a language model that has seen the test sentences makes every score worthless.
+    The words are taken as they stand, so give text in the recognizer's spelling (case does not matter). Take training text alone: a language
+    model that has seen the test sentences makes every score worthless.
 
+        from pathlib import Path
         from speechadapt.data.manifest import Manifest
         from speechadapt.text.ngram import write_arpa
+        from speechadapt.text.spelling import spell_for_ctc
 
         train = Manifest.read(Path("data/train.jsonl"))
-        write_arpa((utterance.text for utterance in train), Path("train.arpa"))
+        write_arpa((spell_for_ctc(utterance.text, "en", "lower") for utterance in train), Path("train.arpa"))
 
-    A model of characters, for `DecodeSettings.lm` of a language without blanks or with endless words, comes from text spelled out:
-    `write_arpa((" ".join(text.replace(" ", "|")) for text in texts), path, order=6)`.
+    and then `speechadapt transcribe talk.wav --lm train.arpa --beam 50`. A model of characters, for languages without blanks or with words
+    without end, comes from text spelled out: `write_arpa((" ".join(text.replace(" ", "|")) for text in texts), path, order=6)`.
 
     Args:
         texts: one sentence each, words apart by white space; empty ones are passed over.
