@@ -6,7 +6,7 @@ import gzip
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +115,8 @@ def _load(path: Path, vocabulary: Vocabulary, changed: int) -> LanguageModel:
     found = [unit for unit in _unigrams(path) if unit not in MARKS]
     letters, own = vocabulary.letters, None if vocabulary.separator is None else vocabulary.tokens[vocabulary.separator]
     separator = next((mark for mark in (own, *SEPARATORS) if mark in found), None)
-    fold = {"upper": str.upper, "lower": str.lower, None: str}[vocabulary.case]
+    folds: dict[str | None, Callable[[str], str]] = {"upper": str.upper, "lower": str.lower, None: str}
+    fold = folds[vocabulary.case]
     characters = all(unit == separator or fold(unit) in letters for unit in found)
     if not characters and own is None:
         raise MisuseError(f"{path}: a language model of words, but the vocabulary has no word separator. Give a language model of characters.")
