@@ -166,9 +166,7 @@ class CTCModel(SpeechModel):
             TrainingError: the base has no output layer yet.
         """
         if self.vocabulary is None:
-            raise TrainingError(
-                f"{self.base.id} has no output layer yet, so no labels can be made. Call fit_vocabulary with the training texts first."
-            )
+            raise TrainingError(self._mute())
         try:
             ids = self.vocabulary.encode(spell_for_ctc(text, self.language, self.vocabulary.case))
         except LabelError as error:
@@ -254,9 +252,7 @@ class CTCModel(SpeechModel):
             MisuseError: the short window is asked for.
         """
         if settings.window != "full":
-            raise MisuseError(
-                f"the {settings.window} window was asked for, but {self.base.id} is a CTC model, which has the full one only. Use window=full."
-            )
+            raise MisuseError(f"the {settings.window} window was asked for, but {self.base.id} is a CTC model, which has none. Use window=full.")
         if self.vocabulary is None:
             return [Decoded(text="", avg_logprob=0.0) for _ in waveforms]
         inputs, lengths = self.frames.inputs(waveforms)
@@ -351,9 +347,7 @@ class _BlankWatch:
         self._start()
         if share >= COLLAPSED_SHARE:
             return None
-        told = (
-            f"over the last {calls} batches the model wrote {share * labels:.0f} letters where the labels have {labels}: it has collapsed to blanks"
-        )
+        told = f"over {calls} batches the model wrote {share * labels:.0f} letters where the labels have {labels}: it has collapsed to blanks"
         if not new_head:
             return f"{told}. Lower the learning rate, and check that the transcripts belong to their recordings."
         if self.steps < PLATEAU_STEPS or loss <= before * (1 - PLATEAU_FALL):

@@ -8,7 +8,7 @@ one clip at a time.
 
 import dataclasses
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -77,6 +77,8 @@ class CTCNetwork:
         self.back: list[_Convolution] = []
         self._lengths: list[list[int]] = []
         for module in base.encoder.modules():
+            if hasattr(module, "torch_multi_head_self_attention"):
+                module.torch_multi_head_self_attention = _without_warning(module.torch_multi_head_self_attention)
             # without padding of its own, a convolution is padded by the code around it, which is masked already (w2v-BERT)
             if isinstance(module, nn.Conv1d) and module.kernel_size[0] > 1 and module.padding != (0,):
                 self._guard(module, 0)
@@ -174,10 +176,7 @@ class CTCNetwork:
         self._forget_positions()
         projected = base.feature_projection(features)
         projected = projected[0] if isinstance(projected, tuple) else projected
-        with warnings.catch_warnings():
-            # WavLM gives torch's attention a float bias and a bool mask, which torch means to forbid one day
-            warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask")
-            states = base.encoder(projected, attention_mask=mask).last_hidden_state
+        states = base.encoder(projected, attention_mask=mask).last_hidden_state
         if getattr(base, "intermediate_ffn", None) is not None:
             states = states + 0.5 * base.intermediate_ffn(states)
         if getattr(base, "adapter", None) is not None:
@@ -200,6 +199,17 @@ class CTCNetwork:
             self._positions.pe = self._table
         elif hasattr(self._positions, "cached_sequence_length"):
             self._positions.cached_sequence_length = None
+
+
+def _without_warning(attend: Callable[..., Any]) -> Callable[..., Any]:
+    """WavLM's attention gives torch a float bias and a bool mask, which torch warns of at every call."""
+
+    def attend_quietly(*inputs: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask")
+            return attend(*inputs)
+
+    return attend_quietly
 
 
 def _frame_mask(lengths: list[int], frames: int, device: torch.device) -> torch.Tensor:

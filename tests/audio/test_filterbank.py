@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from conftest import Tone
 
 
-@pytest.mark.parametrize("samples", [560, 16_000, 16_159, 40_000])
+@pytest.mark.parametrize("samples", [2_000, 16_000, 16_159, 40_000])
 def test_equal_to_transformers(samples: int, tone: Tone) -> None:
     waveform = tone(samples / 16_000, seed=samples)
     theirs = SeamlessM4TFeatureExtractor(stride=1)(waveform, sampling_rate=16_000, pad_to_multiple_of=1, return_tensors="pt").input_features[0]
