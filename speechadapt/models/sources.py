@@ -271,11 +271,11 @@ def family_of(folder: Path) -> str | None:
 
 
 def _cached_models() -> list[dict[str, Any]]:
-    from huggingface_hub import scan_cache_dir
+    from huggingface_hub import constants, scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
     try:
-        repositories = scan_cache_dir().repos
+        repositories = scan_cache_dir(constants.HF_HUB_CACHE).repos
     except CacheNotFound:
         return []
     rows = []

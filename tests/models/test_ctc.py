@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jiwer
 import numpy as np
 import pytest
 import torch
@@ -576,7 +577,8 @@ def test_learning_from_nothing(load: Callable[..., CTCModel]) -> None:
         optimizer.zero_grad()
         model.loss(batch).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    assert [said.text for said in model.decode(clips, FP32)] == list(texts)
+    said = [clip.text for clip in model.decode(clips, FP32)]
+    assert jiwer.cer(list(texts), said) <= 0.2, said  # a model that writes nothing has 1; another processor's rounding leads elsewhere
 
 
 def speak(text: str) -> NDArray[np.float32]:

@@ -174,7 +174,7 @@ def test_an_altered_package_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 @pytest.mark.usefixtures("tiny_en")
 def test_installed_models(hub_cache: Path) -> None:
-    rows = installed_models()
+    rows = [row for row in installed_models() if row["source"] != "embedded"]
     assert rows[0] == {
         "name": "somebody/whisper-small",
         "source": "cache",
@@ -182,6 +182,64 @@ def test_installed_models(hub_cache: Path) -> None:
         "revision": "0123456789abcdef0123456789abcdef01234567",
     }
     assert {"name": TINY, "source": "offline package", "family": "whisper", "revision": f"sha256:{OFFLINE_PACKAGES[TINY]['sha256']}"} in rows
+
+
+# Our own package
+
+
+@pytest.fixture
+def embedded(ctc_folder: Folder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A package that ships one small base, `wav2vec2-tiny`, in float16."""
+    from tiny_ctc import edit_weights
+
+    folder = tmp_path / "embedded" / "wav2vec2-tiny"
+    shutil.copytree(ctc_folder("wav2vec2-layer"), folder)
+    edit_weights(folder, halve=True)
+    monkeypatch.setattr(sources, "EMBEDDED_FOLDER", folder.parent)
+    return folder
+
+
+def test_an_embedded_base(embedded: Path) -> None:
+    model = load_model("embedded:wav2vec2-tiny", device="cpu")
+    assert (model.base.id, model.base.source, model.base.folder, model.family) == ("embedded:wav2vec2-tiny", "embedded", embedded, "ctc")
+    assert model.base.revision == f"sha256:{sha256_of(embedded / 'model.safetensors')}"
+    assert {parameter.dtype for parameter in model.network.parameters()} == {torch.float32}
+
+
+def test_an_embedded_base_that_does_not_exist(embedded: Path) -> None:
+    with pytest.raises(ModelError) as caught:
+        find_base("embedded:wav2vec2-huge")
+    assert str(caught.value) == 'base model "embedded:wav2vec2-huge" was not found. Embedded bases: embedded:wav2vec2-tiny. Check the name.'
+
+
+def test_a_package_without_bases(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sources, "EMBEDDED_FOLDER", tmp_path / "none")
+    with pytest.raises(ModelError, match=r"Embedded bases: none in this installation\. Check the name\."):
+        find_base("embedded:wav2vec2-small")
+
+
+@pytest.mark.parametrize("name", ["../wav2vec2-tiny", "", ".", "wav2vec2-tiny/"])
+def test_a_name_is_no_path(name: str, embedded: Path) -> None:
+    with pytest.raises(ModelError, match="was not found"):
+        find_base(f"embedded:{name}")
+
+
+def test_embedded_bases_are_listed_first(embedded: Path, hub_cache: Path) -> None:
+    rows = installed_models()
+    assert rows[0] == {
+        "name": "embedded:wav2vec2-tiny",
+        "source": "embedded",
+        "family": "ctc",
+        "revision": f"sha256:{sha256_of(embedded / 'model.safetensors')}",
+    }
+    assert rows[1]["name"] == "somebody/whisper-small"
+
+
+def test_a_ctc_model_in_the_hubs_cache_is_listed_as_such(hub_cache: Path, ctc_folder: Folder) -> None:
+    snapshot = next((hub_cache / "snapshots").iterdir())
+    shutil.rmtree(snapshot)
+    shutil.copytree(ctc_folder("hubert"), snapshot)
+    assert [row["family"] for row in installed_models() if row["source"] == "cache"] == ["ctc"]
 
 
 # Loading
@@ -194,7 +252,10 @@ def test_a_family_that_is_not_supported(whisper_folder: Folder, tmp_path: Path) 
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "llama"}))
     with pytest.raises(ModelError) as caught:
         load_model(str(folder))
-    assert str(caught.value) == f'{folder}: a model of type "llama"; only "whisper" can be adapted so far. Choose a Whisper model.'
+    assert str(caught.value) == (
+        f'{folder}: a model of type "llama", which is neither Whisper nor CTC; supported are whisper, wav2vec2, hubert, wavlm, '
+        "wav2vec2-conformer, data2vec-audio, wav2vec2-bert, unispeech, unispeech-sat. Choose one of these."
+    )
 
 
 def test_a_truncated_safetensors_file(whisper_folder: Folder, tmp_path: Path) -> None:
