@@ -21,6 +21,7 @@ from speechadapt.recipe import (
     load_shipped,
     make_synthetic,
     prove,
+    random_base,
     read_sets,
     score_sets,
     show_side_by_side,
@@ -35,13 +36,16 @@ DATA: Path | None = None
 TRAIN_SIZE: tuple[int, ...] = (24, 30)
 DEV_SIZE: tuple[int, ...] = (6, 8)
 TEST_SIZE: tuple[int, ...] = (10, 10)
+# start from random weights in the base's architecture instead, to see what pretraining is worth (with SPEC.method=full)
+SCRATCH: bool = False
 SPEC = AdapterSpec(rank=32, vocabulary="new")
 TRAIN = TrainSettings(epochs=20.0)
 
 
 def main(run: Run) -> Verdict:
     """Load, read the sets, score the base, train with a new vocabulary, score what ships, prove, and show two clips."""
-    model = load_model(BASE, language=LANGUAGE)
+    start = random_base(run, BASE) if SCRATCH else BASE
+    model = load_model(start, language=LANGUAGE)
     data = DATA
     if data is None:
         data = make_synthetic(run, "standard", corpus="synthetic_georgian", train=TRAIN_SIZE, dev=DEV_SIZE, test=TEST_SIZE)
@@ -50,8 +54,8 @@ def main(run: Run) -> Verdict:
     words = f"basic:{LANGUAGE}"
     base = score_sets(run, model, sets, system="base", normalizer=words)
     train_on(run, model, sets, spec=SPEC, settings=TRAIN, normalizer=words)
-    shipped = load_shipped(run, BASE, language=LANGUAGE)
+    shipped = load_shipped(run, start, language=LANGUAGE)
     adapted = score_sets(run, shipped, sets, system="adapted", normalizer=words)
     verdict = prove(run, sets, base, adapted)
-    show_side_by_side(run, sets, BASE, language=LANGUAGE)
+    show_side_by_side(run, sets, start, language=LANGUAGE)
     return verdict

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from speechadapt.data.manifest import Manifest
     from speechadapt.data.utterance import Utterance
     from speechadapt.evaluation import evaluate
+    from speechadapt.models.alignment import align_text
     from speechadapt.models.load import load_model
     from speechadapt.score.compare import Comparison, compare
     from speechadapt.score.report import ScoreReport
+    from speechadapt.text.ngram import write_arpa
     from speechadapt.transcriber import Transcriber
 
 PUBLIC = {
@@ -29,15 +31,17 @@ PUBLIC = {
     "TrainSettings": "speechadapt.adapt.spec",
     "Transcriber": "speechadapt.transcriber",
     "Utterance": "speechadapt.data.utterance",
+    "align_text": "speechadapt.models.alignment",
     "compare": "speechadapt.score.compare",
     "evaluate": "speechadapt.evaluation",
     "load_model": "speechadapt.models.load",
     "train_adapter": "speechadapt.adapt.train",
+    "write_arpa": "speechadapt.text.ngram",
 }
 
 __all__ = [
     "AdapterSpec", "Comparison", "Hypothesis", "Manifest", "ScoreReport", "TrainSettings", "Transcriber", "Utterance",
-    "compare", "evaluate", "load_model", "train_adapter",
+    "align_text", "compare", "evaluate", "load_model", "train_adapter", "write_arpa",
 ]  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from speechadapt.errors import ManifestError, MisuseError, TrainingError
 from speechadapt.evaluation import transcribe_manifest
 from speechadapt.files import read_json, write_json, write_text
 from speechadapt.models.load import load_model
+from speechadapt.models.random_base import write_random_base
 from speechadapt.models.speech_model import DecodeSettings, SpeechModel
 from speechadapt.preparation import PrepareOptions
 from speechadapt.preparation.report import REPORT_FILE
@@ -210,6 +211,27 @@ def make_synthetic(
     return out
 
 
+def random_base(run: Run, base: str, *, seed: int = 0) -> str:
+    """A base of the same architecture with random weights, in the run folder: what a comparison of transfer with no transfer starts from.
+
+    Args:
+        base: a CTC model; see `load_model`.
+        seed: of the weights.
+
+    Returns:
+        The folder, to be used as a base.
+
+    Raises:
+        ModelError: the base is not found.
+        MisuseError: it is not a CTC model.
+    """
+    out = run.folder / "data" / "random-base"
+    if not out.is_dir():
+        write_random_base(base, out, seed=seed)
+        run.say(f"random weights in the architecture of {base}: {out}")
+    return str(out)
+
+
 def _standard_guard(run: Run, language: str | None) -> tuple[Path, ...]:
     """Synthetic standard English for English; nothing, and a line that says so, for other languages or without the voice."""
     if language is not None and language.split("-")[0] != "en":
@@ -347,11 +369,17 @@ def _notes(run: Run, sets: Sets) -> list[str]:
     adapter = read_adapter(run.adapter)
     environment = read_json(run.folder / "environment.json")
     packages = ", ".join(f"{name} {version}" for name, version in environment["packages"].items() if version)
-    wish = ", ".join(f"{name} {value}" for name, value in adapter.spec.to_json().items())
+    training = read_json(run.folder / "training.json")
+    wish = ", ".join(f"{name} {value}" for name, value in adapter.spec.to_json().items() if name not in ("vocabulary", "rare"))
     notes = [
         f"base {adapter.base_id}, revision {adapter.base_revision}",
         f"adapter: {wish}; {adapter.trainable:,} of {adapter.total:,} parameters trained ({100 * adapter.trainable / adapter.total:.2f} %)",
+        f"training: {training['steps']} steps, learning rate {training['settings']['learning_rate']:g}; the adapter is that of step "
+        f"{training['chosen_step']}, chosen by the dev set",
+        *training.get("vocabulary", []),
     ]
+    for reason, ids in training["dropped"].items():
+        notes.append(f"left out of training: {reason}: {len(ids)}")
     leaks = read_json(run.leaks)
     for split, manifest in (("train", sets.train), ("dev", sets.dev)):
         size = f"{len(manifest)} utterances, {len(manifest.speakers)} speakers, {clock(manifest.hours * 3600)}"

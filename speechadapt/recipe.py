@@ -18,6 +18,7 @@ from speechadapt.experiment import (
     load_shipped,
     make_synthetic,
     prove,
+    random_base,
     read_sets,
     score_sets,
     score_short,
@@ -31,7 +32,7 @@ from speechadapt.settings import override, settings_of, to_json
 
 __all__ = [
     "FULL", "SHORT", "AdapterSpec", "DecodeSettings", "Run", "Sets", "TrainSettings", "Verdict",
-    "load_model", "load_shipped", "make_synthetic", "prove", "read_sets", "score_sets", "score_short", "show_side_by_side", "train_on",
+    "load_model", "load_shipped", "make_synthetic", "prove", "random_base", "read_sets", "score_sets", "score_short", "show_side_by_side", "train_on",
 ]  # fmt: skip
 
 

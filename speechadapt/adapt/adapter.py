@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils.constants import DUMMY_TARGET_MODULES
 
 from speechadapt import __version__
 from speechadapt.adapt.spec import AdapterSpec
@@ -95,14 +96,18 @@ def add_adapter(model: SpeechModel, spec: AdapterSpec, seed: int = 0) -> None:
 
     Raises:
         AdapterError: the model has an adapter already.
+        MisuseError: the family cannot be trained whole.
     """
     must_be_bare(model)
+    full = spec.method == "full"
+    if full and not model.whole_modules:
+        raise MisuseError(f'method is "full", which {model.family} models do not offer here. Choose lora with a higher rank.')
     config = LoraConfig(
         r=spec.rank,
         lora_alpha=spec.alpha,
         lora_dropout=spec.dropout,
-        target_modules=model.peft_targets(spec.targets),
-        modules_to_save=model.saved_modules or None,
+        target_modules=DUMMY_TARGET_MODULES if full else model.peft_targets(spec.targets),
+        modules_to_save=(model.whole_modules if full else model.saved_modules) or None,
         use_rslora=spec.method == "rslora",
         use_dora=spec.method == "dora",
         base_model_name_or_path=model.base.id,

@@ -7,7 +7,7 @@ from typing import Any
 from speechadapt.errors import MisuseError
 from speechadapt.units import Seconds
 
-METHODS = ("lora", "rslora", "dora")
+METHODS = ("lora", "rslora", "dora", "full")
 TARGETS = ("attention", "attention+mlp", "encoder", "decoder")
 PRECISIONS = ("auto", "fp32", "bf16")
 VOCABULARIES = ("auto", "keep", "extend", "new")
@@ -18,7 +18,8 @@ class AdapterSpec:
     """The adapter that is wished for.
 
     Attributes:
-        method: lora (Hu et al. 2021), rslora (Kalajdzievski 2023: scale alpha / sqrt(rank)) or dora (Liu et al. 2024).
+        method: lora (Hu et al. 2021), rslora (Kalajdzievski 2023: scale alpha / sqrt(rank)), dora (Liu et al. 2024), or `full`: every
+            weight is trained and the adapter carries them all (CTC models; rank, alpha, dropout and targets are of no account).
         rank: rank of the update, 1 to 1024.
         alpha: the update is scaled by alpha / rank.
         dropout: on the adapter's input, 0 to 0.9. SpecAugment and speed perturbation regularize cheaper.

@@ -5,7 +5,6 @@ wav2vec 2.0 (Baevski et al. 2020) and its relatives learn the frames from unlabe
 """
 
 import dataclasses
-import itertools
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -21,6 +20,8 @@ from speechadapt.audio.batching import Batch, pad_labels
 from speechadapt.audio.waveform import Waveform
 from speechadapt.errors import AdapterError, LabelError, MisuseError, ModelError, TrainingError
 from speechadapt.files import write_json
+from speechadapt.models.alignment import frames_needed, word_times
+from speechadapt.models.ctc_beam import beam_texts
 from speechadapt.models.ctc_head import extended_head, new_head
 from speechadapt.models.ctc_network import CTCNetwork, FrontEnd
 from speechadapt.models.precision import use_bf16
@@ -88,6 +89,12 @@ class CTCModel(SpeechModel):
     def saved_modules(self) -> list[str]:
         """See `SpeechModel.saved_modules`."""
         return [] if self._head == "kept" else ["lm_head"]
+
+    @property
+    def whole_modules(self) -> list[str]:
+        """See `SpeechModel.whole_modules`: the children of the encoder's model and the output layer; the embedding of masked frames is never used."""
+        prefix = self.ctc.base_model_prefix
+        return [*(f"{prefix}.{name}" for name, child in self.ctc.base_model.named_children() if any(True for _ in child.parameters())), "lm_head"]
 
     def fit_vocabulary(self, texts: Sequence[str], *, vocabulary: str = "auto", rare: int = 1) -> tuple[str, ...]:
         """See `SpeechModel.fit_vocabulary`. It starts from the base's own output layer each time, so that fitting twice is fitting once."""
@@ -261,8 +268,6 @@ class CTCModel(SpeechModel):
             padded, frames = self.frames.log_probs(inputs.to(self.device), lengths.to(self.device))
         log_probs = [clip[:length] for clip, length in zip(padded.cpu(), frames, strict=True)]
         if settings.beam > 1 or settings.lm:
-            from speechadapt.models.ctc_beam import beam_texts
-
             results = beam_texts(log_probs, self.vocabulary, settings)
         else:
             results = [best_path(clip, self.vocabulary.blank) for clip in log_probs]
@@ -274,14 +279,7 @@ class CTCModel(SpeechModel):
     def _words(self, log_probs: torch.Tensor, ids: Sequence[int], settings: DecodeSettings) -> tuple[Word, ...]:
         if not settings.words or not ids or self.vocabulary is None:
             return ()
-        from speechadapt.models.alignment import word_times
-
         return word_times(log_probs, ids, self.vocabulary, self.frames.seconds_per_frame)
-
-
-def frames_needed(labels: Sequence[int]) -> int:
-    """The fewest frames an alignment fits in: one per label, and a blank between equal neighbours."""
-    return len(labels) + sum(before == after for before, after in itertools.pairwise(labels))
 
 
 def best_path(log_probs: torch.Tensor, blank: int) -> tuple[list[int], float]:

@@ -8,7 +8,7 @@ one clip at a time.
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -77,8 +77,6 @@ class CTCNetwork:
         self.back: list[_Convolution] = []
         self._lengths: list[list[int]] = []
         for module in base.encoder.modules():
-            if hasattr(module, "torch_multi_head_self_attention"):
-                module.torch_multi_head_self_attention = _without_warning(module.torch_multi_head_self_attention)
             # without padding of its own, a convolution is padded by the code around it, which is masked already (w2v-BERT)
             if isinstance(module, nn.Conv1d) and module.kernel_size[0] > 1 and module.padding != (0,):
                 self._guard(module, 0)
@@ -89,10 +87,12 @@ class CTCNetwork:
                     self._guard(module, level)
                 first = convolutions[0]
                 self.back.append(_Convolution(kernel=first.kernel_size[0], stride=first.stride[0], padding=int(first.padding[0])))
-        self._batch_norms = [module for module in ctc.modules() if isinstance(module, nn.BatchNorm1d)]
-        # these modules keep tables of the last call's length and precision, so that a result would depend on what was heard before
-        self._positions = getattr(base.encoder, "embed_positions", None)
-        self._table = getattr(self._positions, "pe", None)
+        self._has_batch_norms = any(isinstance(module, nn.BatchNorm1d) for module in ctc.modules())
+        # kept as it is now: the module rounds its table to the precision of the last call
+        self._table = getattr(getattr(base.encoder, "embed_positions", None), "pe", None)
+        if config.model_type == "wavlm":
+            # its attention gives torch a float bias and a bool mask, of which torch warns at every call
+            warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask")
 
     def _guard(self, convolution: nn.Conv1d, level: int) -> None:
         def zero_padding(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
@@ -159,9 +159,12 @@ class CTCNetwork:
 
     def _states(self, inputs: torch.Tensor, lengths: list[int]) -> tuple[torch.Tensor, list[int]]:
         base = self.ctc.base_model
-        for norm in self._batch_norms:
-            norm.eval()  # its running averages are weights of the base, which stay as they are
-        with torch.no_grad():  # frozen, and the larger half of the work
+        if self._has_batch_norms:
+            for module in self.ctc.modules():
+                if isinstance(module, nn.BatchNorm1d):
+                    module.eval()  # its running averages are weights of the base, which stay as they are
+        learned = any(parameter.requires_grad for parameter in base.feature_extractor.parameters()) if self.front_end.mels is None else False
+        with torch.set_grad_enabled(learned and torch.is_grad_enabled()):  # as a rule it is frozen, and the larger half of the work
             features = self._features(base, inputs, lengths)
         frames = lengths
         for convolution in self.front:
@@ -173,7 +176,7 @@ class CTCNetwork:
         # kept until the next call, because recomputed activations pass the convolutions again in the backward pass
         self._lengths = levels if padded else []
         mask = _frame_mask(frames, features.shape[1], inputs.device) if padded else None
-        self._forget_positions()
+        self._forget_positions(base)
         projected = base.feature_projection(features)
         projected = projected[0] if isinstance(projected, tuple) else projected
         states = base.encoder(projected, attention_mask=mask).last_hidden_state
@@ -194,22 +197,13 @@ class CTCNetwork:
         clips = [base.feature_extractor(row[None, :length])[0].T for row, length in zip(inputs, lengths, strict=True)]
         return nn.utils.rnn.pad_sequence(clips, batch_first=True)
 
-    def _forget_positions(self) -> None:
+    def _forget_positions(self, base: Any) -> None:
+        """Conformers keep a table of the last call's length and precision, so that a result would depend on what was heard before."""
+        positions = getattr(base.encoder, "embed_positions", None)
         if self._table is not None:
-            self._positions.pe = self._table
-        elif hasattr(self._positions, "cached_sequence_length"):
-            self._positions.cached_sequence_length = None
-
-
-def _without_warning(attend: Callable[..., Any]) -> Callable[..., Any]:
-    """WavLM's attention gives torch a float bias and a bool mask, which torch warns of at every call."""
-
-    def attend_quietly(*inputs: Any) -> Any:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask and attn_mask")
-            return attend(*inputs)
-
-    return attend_quietly
+            positions.pe = self._table
+        elif hasattr(positions, "cached_sequence_length"):
+            positions.cached_sequence_length = None
 
 
 def _frame_mask(lengths: list[int], frames: int, device: torch.device) -> torch.Tensor:

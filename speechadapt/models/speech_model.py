@@ -131,6 +131,11 @@ class SpeechModel(abc.ABC):
         """Names of modules that are trained and saved whole beside the adapter's matrices (PEFT's `modules_to_save`)."""
         return []
 
+    @property
+    def whole_modules(self) -> list[str]:
+        """Names of the modules that together hold every weight, for the method `full`; empty where the family does not offer it."""
+        return []
+
     def fit_vocabulary(self, texts: Sequence[str], *, vocabulary: str = "auto", rare: int = 1) -> tuple[str, ...]:
         """Make the output layer able to write the training texts, before training; families with a vocabulary of word pieces need nothing.
 

@@ -1,0 +1,313 @@
+"""Train the embedded base `embedded:wav2vec2-small` from random weights: a small wav2vec2 with a CTC head, in about an hour on one core.
+
+    python recipes/pretrain/speak_world.py world/heart --hours 10 --espeak-share 0
+    python recipes/pretrain/speak_world.py world/espeak --hours 4 --espeak-share 1 --seed 1
+    python recipes/pretrain/wav2vec2_small.py OUT world/heart world/espeak --steps 6000
+
+A CTC model from random weights stays for long where it writes nothing but blanks. Two things shorten that here:
+- frame targets: the synthesizers know when each word was said, so for the first part of the training every frame is also asked for the
+  letter that is being said (letters spread evenly over their word), with a weight that falls to zero;
+- the first convolution starts as a bank of Gabor filters at mel-spaced frequencies (two phases, both signs), which is about what such
+  models learn there, and short utterances come first.
+
+Interrupted, it goes on from OUT/checkpoints. At the end OUT/model holds the averaged weights as float16 safetensors, the tokenizer and the
+preprocessor; OUT/pretrain.jsonl has a line per 50 steps.
+"""
+
+import argparse
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jiwer
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+from tqdm import tqdm
+from transformers import Wav2Vec2Config, Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
+
+from speechadapt.adapt.checkpoint import Progress, newest_checkpoint, put, read_progress, resume_checkpoint, save_checkpoint, trainable
+from speechadapt.files import write_json
+from speechadapt.models.precision import use_bf16
+from speechadapt.synthetic.corpus import SplitSize, make_corpus, speak
+from speechadapt.units import SAMPLING_RATE
+
+TOKENS = ("<pad>", "<unk>", "|", "'", *"abcdefghijklmnopqrstuvwxyz")
+BLANK, SEPARATOR = 0, 2
+IDS = {token: number for number, token in enumerate(TOKENS)}
+SALAD_KEPT = 0.15
+"""Share of the word salad that stays after the first pass."""
+HOP, FIELD = 320, 720
+"""Samples from one frame to the next, and that one frame hears."""
+
+CONFIG: dict[str, Any] = {
+    "vocab_size": len(TOKENS),
+    "pad_token_id": BLANK,
+    "bos_token_id": None,
+    "eos_token_id": None,
+    "hidden_size": 256,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 4,
+    "intermediate_size": 1024,
+    "conv_dim": (320, 256),
+    "conv_kernel": (400, 3),
+    "conv_stride": (160, 2),
+    "num_feat_extract_layers": 2,
+    "feat_extract_norm": "layer",
+    "conv_bias": True,
+    "do_stable_layer_norm": True,
+    "num_conv_pos_embeddings": 32,
+    "num_conv_pos_embedding_groups": 16,
+    "hidden_dropout": 0.0,
+    "attention_dropout": 0.0,
+    "activation_dropout": 0.0,
+    "feat_proj_dropout": 0.0,
+    "final_dropout": 0.0,
+    "layerdrop": 0.0,
+    "apply_spec_augment": False,  # few passes over much speech: nothing is learned by heart, and masks would only slow it
+    "mask_time_prob": 0.05,
+    "mask_feature_prob": 0.0,
+    "ctc_loss_reduction": "sum",
+    "ctc_zero_infinity": True,
+}
+
+
+class World:
+    """The recordings of speak_world.py, on disk until they are asked for."""
+
+    def __init__(self, folders: list[Path]) -> None:
+        self.audio = [np.memmap(folder / "audio.bin", dtype=np.int16, mode="r") for folder in folders]
+        self.rows: list[tuple[int, dict[str, Any]]] = []
+        for number, folder in enumerate(folders):
+            with (folder / "index.jsonl").open(encoding="utf-8") as index:
+                self.rows += [(number, json.loads(line)) for line in index]
+        self.seconds = np.asarray([row["samples"] / SAMPLING_RATE for _, row in self.rows])
+
+    def waveform(self, number: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """One recording, float32, shape (samples,)."""
+        folder, row = self.rows[number]
+        return self.audio[folder][row["first"] : row["first"] + row["samples"]].astype(np.float32) / 32768
+
+    def labels(self, number: int) -> list[int]:
+        """Its letters as ids."""
+        return [IDS[c] for c in "|".join(word for word, _, _ in self.rows[number][1]["words"])]
+
+    def frame_targets(self, number: int, frames: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Which letter is being said in each frame; blank between words, and one separator there."""
+        targets = np.full(frames, BLANK, dtype=np.int64)
+        last = None
+        for word, start, end in self.rows[number][1]["words"]:
+            first, beyond = ((time * SAMPLING_RATE - FIELD / 2) / HOP for time in (start, end))
+            begin, stop = max(0, round(first)), min(frames, max(round(first) + 1, round(beyond)))
+            for frame in range(begin, stop):
+                place = (frame - first + 0.5) / max(beyond - first, 1e-3)
+                targets[frame] = IDS[word[min(len(word) - 1, max(0, int(place * len(word))))]]
+            if last is not None and begin > 0:
+                targets[min((last + begin) // 2, begin - 1)] = SEPARATOR
+            last = stop
+        return targets
+
+
+def plan(world: World, steps: int, batch_seconds: float, seed: int) -> list[list[int]]:
+    """Rows of every step: sorted into batches of like length, shuffled, with the short ones first in the first pass.
+
+    After the first pass most of the word salad is left out: its rare spellings are the larger part of the loss by then.
+    """
+    salad = np.asarray([row["salad"] for _, row in world.rows])
+    batches: list[list[int]] = []
+    epoch = 0
+    while len(batches) < steps:
+        rng = np.random.default_rng([seed, epoch])
+        order = np.argsort(world.seconds * rng.uniform(0.9, 1.1, len(world.seconds)), kind="stable")
+        if epoch > 0:
+            kept = ~salad | (rng.random(len(salad)) < SALAD_KEPT)
+            order = order[kept[order]]
+        made: list[list[int]] = [[]]
+        for index in order:
+            if made[-1] and (len(made[-1]) + 1) * world.seconds[index] > batch_seconds:
+                made.append([])
+            made[-1].append(int(index))
+        place = np.arange(len(made)) / len(made) * (0.7 if epoch == 0 else 0.0)
+        batches += [made[i] for i in np.argsort(place + rng.random(len(made)))]
+        epoch += 1
+    return batches[:steps]
+
+
+def gabor_front_end(network: Wav2Vec2ForCTC) -> None:
+    """The first convolution as windowed sines and cosines of both signs at mel-spaced frequencies, louder towards high ones as speech is not."""
+    conv = network.wav2vec2.feature_extractor.conv_layers[0].conv
+    filters, _, taps = conv.weight.shape
+    bands = filters // 4
+    mel = np.linspace(2595 * np.log10(1 + 80 / 700), 2595 * np.log10(1 + 7600 / 700), bands)
+    hertz = 700 * (10 ** (mel / 2595) - 1)
+    time = (np.arange(taps) - taps / 2) / SAMPLING_RATE
+    rows = []
+    for frequency in hertz:
+        width = min(taps / 2 / SAMPLING_RATE, 3.0 / (24.7 * (0.00437 * frequency + 1)))  # longer than the ear's, so that harmonics separate
+        window = np.exp(-0.5 * (time / (width / 2)) ** 2)
+        gain = (frequency / 500) ** 0.7 / np.sqrt(np.sum(window**2)) * 2.0
+        for phase in (0.0, np.pi / 2):
+            wave = gain * window * np.cos(2 * np.pi * frequency * time + phase)
+            rows += [wave, -wave]
+    with torch.no_grad():
+        conv.weight[: len(rows), 0] = torch.from_numpy(np.stack(rows)).float()
+        conv.bias.zero_()
+
+
+def make_batch(world: World, rows: list[int]) -> dict[str, torch.Tensor]:
+    """Padded waveforms of zero mean and unit variance with a mask, labels, and frame targets."""
+    waveforms = []
+    for number in rows:
+        waveform = world.waveform(number)
+        waveforms.append((waveform - waveform.mean()) / np.sqrt(waveform.var() + 1e-7))
+    longest = max(map(len, waveforms))
+    inputs, mask = torch.zeros(len(rows), longest), torch.zeros(len(rows), longest, dtype=torch.int64)
+    frames = (longest - FIELD) // HOP + 1
+    targets = torch.full((len(rows), frames), -100)
+    for place, (number, waveform) in enumerate(zip(rows, waveforms, strict=True)):
+        inputs[place, : len(waveform)] = torch.from_numpy(waveform)
+        mask[place, : len(waveform)] = 1
+        own = (len(waveform) - FIELD) // HOP + 1
+        targets[place, :own] = torch.from_numpy(world.frame_targets(number, own))
+    labels = [torch.tensor(world.labels(number)) for number in rows]
+    return {
+        "inputs": inputs, "mask": mask, "targets": targets,
+        "labels": torch.cat(labels), "label_lengths": torch.tensor([len(row) for row in labels]),
+        "frame_lengths": (targets != -100).sum(dim=1),
+    }  # fmt: skip
+
+
+def forward(network: Wav2Vec2ForCTC, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Log-probabilities, float32, shape (batch, frames, tokens)."""
+    states = network.wav2vec2(batch["inputs"], attention_mask=batch["mask"]).last_hidden_state
+    return F.log_softmax(network.lm_head(network.dropout(states)).float(), dim=-1)
+
+
+def collapse(path: torch.Tensor) -> str:
+    """The text of a best path."""
+    ids = [int(i) for i in torch.unique_consecutive(path) if int(i) != BLANK]
+    return " ".join("".join(TOKENS[i] if i > 1 else "" for i in ids).replace("|", " ").split())
+
+
+def held_out() -> list[tuple[np.ndarray[Any, np.dtype[np.float32]], str]]:
+    """Sentences and speakers of the dev split of synthetic standard English: no sentence of it is in the world."""
+    from speak_world import letters
+
+    return [(speak(one), letters(one.text)) for one in make_corpus("standard", sizes={"dev": SplitSize(speakers=12, utterances=10)})]
+
+
+@torch.inference_mode()
+def word_error_rate(network: Wav2Vec2ForCTC, clips: list[tuple[Any, str]]) -> float:
+    """Greedy, clip by clip."""
+    network.eval()
+    said = []
+    for waveform, _ in clips:
+        inputs = torch.from_numpy((waveform - waveform.mean()) / np.sqrt(waveform.var() + 1e-7))[None]
+        said.append(collapse(forward(network, {"inputs": inputs, "mask": torch.ones_like(inputs, dtype=torch.int64)})[0].argmax(-1)))
+    network.train()
+    return float(jiwer.wer([text for _, text in clips], said))
+
+
+def export(network: Wav2Vec2ForCTC, folder: Path) -> None:
+    """A Hugging Face folder in float16."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "vocab.json", IDS)
+    Wav2Vec2CTCTokenizer(
+        str(folder / "vocab.json"), bos_token=None, eos_token=None, unk_token="<unk>", pad_token="<pad>", word_delimiter_token="|"
+    ).save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(sampling_rate=SAMPLING_RATE, do_normalize=True, return_attention_mask=True).save_pretrained(folder)
+    network.half().save_pretrained(folder)
+
+
+def main() -> None:
+    """Train, judge and export."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("world", type=Path, nargs="+")
+    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--batch-seconds", type=float, default=48.0)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--frame-steps", type=int, default=1200, help="steps over which the weight of the frame targets falls from 1 to 0")
+    parser.add_argument("--evaluate-every", type=int, default=500)
+    parser.add_argument("--stop", type=int, help="leave before the end, as an interruption would (for trials)")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+
+    torch.manual_seed(options.seed)
+    world = World(options.world)
+    network = Wav2Vec2ForCTC(Wav2Vec2Config(**CONFIG))
+    gabor_front_end(network)
+    network.train()
+    steps = plan(world, options.steps, options.batch_seconds, options.seed)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    average = {name: parameter.detach().clone() for name, parameter in trainable(network).items()}
+    run = {"world": [str(folder) for folder in options.world], "steps": options.steps, "batch_seconds": options.batch_seconds, "seed": options.seed}
+    start, scores = 0, []
+    newest = newest_checkpoint(options.out / "checkpoints")
+    if newest is not None:
+        progress = read_progress(newest)
+        if progress.run != run:
+            sys.exit(f"{newest}: belongs to another training ({progress.run}). Give another folder.")
+        average = resume_checkpoint(newest, network, optimizer)
+        start, scores = progress.step, list(progress.scores)
+    clips = held_out()
+    bf16 = use_bf16("auto", torch.device("cpu"))
+    print(f"{sum(p.numel() for p in network.parameters()):,} parameters, {world.seconds.sum() / 3600:.1f} h of speech, bf16 {bf16}", file=sys.stderr)
+    log = (options.out / "pretrain.jsonl").open("a", encoding="utf-8")
+    begun, heard, sums = time.perf_counter(), 0.0, np.zeros(3)
+    for step in tqdm(range(start, options.stop or options.steps), initial=start, total=options.steps, unit="step", file=sys.stderr, mininterval=20):
+        weight = max(0.0, 1 - step / options.frame_steps)
+        share = step / options.steps
+        rate = options.learning_rate * min((step + 1) / 300, 0.5 * (1 + math.cos(math.pi * share)) * 0.99 + 0.01)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        batch = make_batch(world, steps[step])
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            scores_of_frames = forward(network, batch)
+        ctc = F.ctc_loss(
+            scores_of_frames.transpose(0, 1), batch["labels"], batch["frame_lengths"], batch["label_lengths"], reduction="sum", zero_infinity=True
+        )
+        ctc = ctc / batch["label_lengths"].sum()
+        loss, frame_loss = ctc, torch.zeros(())
+        if weight > 0:
+            frame_loss = F.nll_loss(scores_of_frames.flatten(0, 1), batch["targets"].flatten(), ignore_index=-100)
+            loss = (1 - 0.8 * weight) * ctc + weight * frame_loss
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        if torch.isfinite(norm):
+            optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        decay = min(0.998, (step + 1) / (step + 10))
+        with torch.no_grad():
+            for name, parameter in trainable(network).items():
+                average[name].lerp_(parameter, 1 - decay)
+        heard += float(world.seconds[steps[step]].sum())
+        sums += np.asarray([float(ctc.detach()), float(frame_loss.detach()), float(norm)])
+        if (step + 1) % 50 == 0:
+            took = time.perf_counter() - begun
+            line = {"step": step + 1, "ctc": round(sums[0] / 50, 4), "frames": round(sums[1] / 50, 4), "norm": round(sums[2] / 50, 3), "lr": rate,
+                    "audio_seconds_per_second": round(heard / took, 1)}  # fmt: skip
+            begun, heard, sums = time.perf_counter(), 0.0, np.zeros(3)
+            log.write(json.dumps(line) + "\n")
+            log.flush()
+        if (step + 1) % options.evaluate_every == 0 or step + 1 == options.steps:
+            current = {name: parameter.detach().clone() for name, parameter in trainable(network).items()}
+            put(trainable(network), average)
+            score = word_error_rate(network, clips)
+            put(trainable(network), current)
+            scores.append((step + 1, score))
+            log.write(json.dumps({"step": step + 1, "held_out_wer": round(score, 4)}) + "\n")
+            log.flush()
+            done = Progress(step=step + 1, best_step=None, best_score=None, run=run, scores=tuple(scores))
+            save_checkpoint(options.out / "checkpoints", network, optimizer, done, average)
+    put(trainable(network), average)
+    export(network, options.out / "model")
+
+
+if __name__ == "__main__":
+    main()
