@@ -199,7 +199,7 @@ class CTCNetwork:
 
     def _forget_positions(self, base: Any) -> None:
         """Conformers keep a table of the last call's length and precision, so that a result would depend on what was heard before."""
-        positions = getattr(base.encoder, "embed_positions", None)
+        positions: Any = getattr(base.encoder, "embed_positions", None)
         if self._table is not None:
             positions.pe = self._table
         elif hasattr(positions, "cached_sequence_length"):
