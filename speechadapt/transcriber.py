@@ -146,10 +146,9 @@ def check_settings(model: SpeechModel, settings: DecodeSettings) -> None:
         MisuseError: a window the family does not have, or word times or a language model asked of another family than CTC.
     """
     if settings.window not in model.windows:
-        raise MisuseError(
-            f'window is "{settings.window}", but {model.base.id} hears each clip as long as it is and has only: {", ".join(model.windows)}. '
-            "Leave the window out."
-        )
+        only = "hears each clip as long as it is and has only: full. Leave the window out." if model.windows == ("full",) else None
+        told = only or f"has only: {', '.join(model.windows)}. Choose one of them."
+        raise MisuseError(f'window is "{settings.window}", but {model.base.id} {told}')
     if model.family != "ctc":
         asked = [name for name, wanted in (("word times", settings.words), ("a language model", settings.lm is not None)) if wanted]
         if asked:

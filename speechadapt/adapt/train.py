@@ -60,7 +60,7 @@ class Dropped:
     reasons: dict[str, list[str]]
 
     def __str__(self) -> str:
-        return "; ".join(f"{len(ids)} {reason} ({', '.join(ids[:3])}{', …' if len(ids) > 3 else ''})" for reason, ids in self.reasons.items())
+        return "; ".join(f"{reason}: {len(ids)} ({', '.join(ids[:3])}{', …' if len(ids) > 3 else ''})" for reason, ids in self.reasons.items())
 
     def __len__(self) -> int:
         return sum(map(len, self.reasons.values()))

@@ -84,7 +84,7 @@ def execute(options: argparse.Namespace) -> int:
         device=options.device,
     )
     job.check()  # before a folder is made
-    out = options.out or Path("runs") / f"{job.data.resolve().name}-{Path(job.base).name}"
+    out = options.out or Path("runs") / f"{job.data.resolve().name}-{Path(job.base).name.replace(':', '-')}"  # embedded:NAME
     run = open_run(out, settings={"command": "adapt", "settings": job.to_json()}, resume=options.resume)
     with discarded_if_bare(run):
         verdict = adapt_and_prove(run, job)

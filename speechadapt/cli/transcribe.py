@@ -19,10 +19,11 @@ speechadapt transcribe talk.wav --base openai/whisper-tiny.en
 speechadapt transcribe a.flac b.mp3 --adapter runs/quickstart/adapter --out both.jsonl
 speechadapt transcribe talk.wav --adapter runs/quickstart/adapter --out talk.srt
 speechadapt transcribe talk.wav --base facebook/wav2vec2-base-960h --words --json
-speechadapt transcribe talk.wav --base facebook/wav2vec2-base-960h --lm english.arpa --beam 50
+speechadapt transcribe talk.wav --base facebook/wav2vec2-base-960h --lm english.arpa
 speechadapt transcribe --manifest data/test.jsonl --adapter runs/quickstart/adapter --window short --out adapted.jsonl
 """
 
+LM_BEAM = 50
 SUBTITLES = (".srt", ".vtt")
 SUFFIXES = (".txt", ".jsonl", *SUBTITLES)
 
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--adapter", type=Path, metavar="DIR", help="an adapter folder, such as RUN/adapter")
     parser.add_argument("--language", metavar="TAG", help="of the speech, such as en (multilingual bases; default: detected)")
     parser.add_argument("--window", choices=("full", "short"), default="full", help="what the encoder sees; short is faster and needs an adapter")
-    parser.add_argument("--beam", type=int, default=1, metavar="N", help="1 is greedy (default: %(default)s)")
+    parser.add_argument("--beam", type=int, metavar="N", help=f"1 is greedy (default: 1, with --lm {LM_BEAM})")
     parser.add_argument("--lm", type=Path, metavar="FILE", help="n-gram language model, ARPA or KenLM's binary (CTC models; extra: lm)")
     parser.add_argument("--lm-weight", type=float, metavar="X", help="of the language model against the audio (default: 1)")
     parser.add_argument("--word-score", type=float, metavar="X", help="what each word adds to a text's score (default: 0)")
@@ -57,7 +58,7 @@ def _check(options: argparse.Namespace) -> None:
         raise MisuseError("give recordings, or --manifest M, and not both.")
     if not options.base and not options.adapter:
         raise MisuseError("no model: give --base B (such as openai/whisper-tiny.en), or --adapter DIR, which names its base.")
-    if options.beam < 1:
+    if options.beam is not None and options.beam < 1:
         raise MisuseError(f"--beam {options.beam}: must be 1 or more. 1 is greedy.")
     if options.window == "short" and not options.adapter:
         raise MisuseError("--window short: a base without an adapter loops in the short window. Give --adapter, or use --window full.")
@@ -95,7 +96,8 @@ def _settings(options: argparse.Namespace) -> "DecodeSettings":
     from speechadapt.models.speech_model import DecodeSettings
 
     given = {"lm": options.lm and str(options.lm), "lm_weight": options.lm_weight, "word_score": options.word_score}
-    return DecodeSettings(window=options.window, beam=options.beam, **{name: value for name, value in given.items() if value is not None})
+    beam = options.beam or (LM_BEAM if options.lm else 1)
+    return DecodeSettings(window=options.window, beam=beam, **{name: value for name, value in given.items() if value is not None})
 
 
 def _recordings(options: argparse.Namespace) -> int:

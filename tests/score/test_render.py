@@ -1,4 +1,3 @@
-# ruff: noqa: E501 (tables are wide)
 """What people read, whole."""
 
 import dataclasses
@@ -9,7 +8,7 @@ import pytest
 from speechadapt.score.compare import compare
 from speechadapt.score.render import comparison_text, report_notes, report_text, run_markdown, run_text
 from speechadapt.score.report import ScoreReport
-from speechadapt.score.verdict import ComparisonSet, comparison_set
+from speechadapt.score.verdict import ComparisonSet, ShortWindow, comparison_set
 
 ReportMaker = Callable[..., ScoreReport]
 
@@ -81,13 +80,22 @@ def test_a_run(entry: ComparisonSet) -> None:
 Test "test": not enough evidence: WER 25.0 % -> 8.3 % (-16.7 points, 95 % interval -228.4 to +195.1; relative -66.7 %); 2 speakers, 4 utterances.
 No guard set was scored, so what the adapter costs elsewhere is unknown.
 
-set    role    utterances    speakers    base WER    adapted WER    change (points)    95 % interval     relative    verdict              short window
------  ------  ------------  ----------  ----------  -------------  -----------------  ----------------  ----------  -------------------  --------------
-test   test    4             2           25.0 %      8.3 %          -16.7              -228.4 to +195.1  -66.7 %     not enough evidence  -
+set    role    utterances    speakers    base WER    adapted WER    change (points)    95 % interval     relative    verdict
+-----  ------  ------------  ----------  ----------  -------------  -----------------  ----------------  ----------  -------------------
+test   test    4             2           25.0 %      8.3 %          -16.7              -228.4 to +195.1  -66.7 %     not enough evidence
 
 test: There are only 2 speakers, fewer than 8: the interval is a rough guide to how other speakers would fare.
 """
     )
+
+
+def test_the_short_window_has_a_column_where_a_set_was_decoded_in_it(entry: ComparisonSet) -> None:
+    short = ShortWindow(wer=0.5, cer=None, errors=6, words=12, delta=0.25, ci95=None, verdict="worse")
+    both = [dataclasses.replace(entry, short_window=short), dataclasses.replace(entry, name="other")]
+    head, _, first, second, *_ = run_text(both).split("set  ")[1].splitlines()
+    assert head.endswith("  verdict              short window")
+    assert first.endswith("  not enough evidence  50.0 %, worse")
+    assert second.endswith("  not enough evidence  -")
 
 
 def test_a_summary(entry: ComparisonSet) -> None:
@@ -99,9 +107,9 @@ def test_a_summary(entry: ComparisonSet) -> None:
 - Test "test": not enough evidence: WER 25.0 % -> 8.3 % (-16.7 points, 95 % interval -228.4 to +195.1; relative -66.7 %); 2 speakers, 4 utterances.
 - No guard set was scored, so what the adapter costs elsewhere is unknown.
 
-| set   | role   | utterances   | speakers   | base WER   | adapted WER   | change (points)   | 95 % interval    | relative   | verdict             | short window   |
-|-------|--------|--------------|------------|------------|---------------|-------------------|------------------|------------|---------------------|----------------|
-| test  | test   | 4            | 2          | 25.0 %     | 8.3 %         | -16.7             | -228.4 to +195.1 | -66.7 %    | not enough evidence | -              |
+| set   | role   | utterances   | speakers   | base WER   | adapted WER   | change (points)   | 95 % interval    | relative   | verdict             |
+|-------|--------|--------------|------------|------------|---------------|-------------------|------------------|------------|---------------------|
+| test  | test   | 4            | 2          | 25.0 %     | 8.3 %         | -16.7             | -228.4 to +195.1 | -66.7 %    | not enough evidence |
 
 ![WER by group, base against adapted](wer.png)
 
