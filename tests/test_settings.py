@@ -91,7 +91,7 @@ def test_a_field_left_to_the_family_is_none_and_may_be_left_to_it_again(settings
         ("ROUNDS=none", '--set ROUNDS: found "none", must be a whole number, such as 200. Correct the value.'),
         ("SPEC=lora", "--set SPEC=lora: SPEC is a record of several values. Set one of its fields, such as --set SPEC.method=..."),
         ("SPEC.rank=4097", "setting rank is 4097, must be from 1 to 1024. Correct the setting."),
-        ("SPEC.method=magic", 'setting method is "magic", must be one of: lora, rslora, dora. Correct the setting.'),
+        ("SPEC.method=magic", 'setting method is "magic", must be one of: lora, rslora, dora, full. Correct the setting.'),
         (
             "TRAIN.speed_perturb=fast",
             '--set TRAIN.speed_perturb: found "fast", must be a number, such as 0.001 (several with commas between) or none. Correct the value.',

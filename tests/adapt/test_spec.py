@@ -59,7 +59,7 @@ def test_ranges_of_the_settings(field: str, value: Any, allowed: str) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: AdapterSpec(method="adalora"), 'setting method is "adalora", must be one of: lora, rslora, dora. Correct the setting.'),
+        (lambda: AdapterSpec(method="adalora"), 'setting method is "adalora", must be one of: lora, rslora, dora, full. Correct the setting.'),
         (
             lambda: AdapterSpec(targets="all"),
             'setting targets is "all", must be one of: attention, attention+mlp, encoder, decoder. Correct the setting.',
