@@ -2,6 +2,7 @@
 
 Needs no recordings: a small neural voice reads generated sentences, and phonological rules make the accent. The same voice without the
 rules is the guard. It shows the whole way on two cores; what it finds is about the simulation. Claims about people need people's speech.
+The same on a wav2vec2-style (CTC) model: speechadapt run quickstart --set BASE=embedded:wav2vec2-small --out runs/quickstart-ctc
 """
 
 from speechadapt.recipe import (

@@ -55,7 +55,7 @@ model = PeftModel.from_pretrained(WhisperForConditionalGeneration.from_pretraine
     if model.head == "kept":
         options, vocabulary = "", where
     else:
-        size = model.network.get_submodule(f"base_model.model.{HEAD}").weight.shape[0]
+        size = model.network.get_parameter(f"base_model.model.{HEAD}.modules_to_save.default.weight").shape[0]
         options, vocabulary = f", vocab_size={size}, ignore_mismatched_sizes=True", f'"{FOLDER}"'
     return f"""from peft import PeftModel
 from transformers import AutoModelForCTC, Wav2Vec2CTCTokenizer

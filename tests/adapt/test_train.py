@@ -244,7 +244,7 @@ def test_the_plan_is_fixed_by_steps_or_epochs() -> None:
     assert sorted(row for rows in one for row in rows) == list(range(30))
     assert len(batch_plan(seconds, TrainSettings(epochs=2.5, batch_seconds=15).for_family("whisper"))) == round(2.5 * len(one))
     assert batch_plan(seconds, TrainSettings(epochs=0.01, batch_seconds=15).for_family("whisper")) == one[:1]
-    longer = batch_plan(seconds, TrainSettings(steps=len(one) + 3, batch_seconds=15))
+    longer = batch_plan(seconds, TrainSettings(steps=len(one) + 3, batch_seconds=15).for_family("whisper"))
     assert longer[: len(one)] == one
     assert len(longer) == len(one) + 3
     assert batch_plan(seconds, TrainSettings(steps=3, batch_seconds=15).for_family("whisper")) == one[:3]
