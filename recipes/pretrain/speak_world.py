@@ -8,7 +8,7 @@ utterance has a speaker of its own (tempo, pitch, vocal tract, room, noise and l
 Both synthesizers know when they said which word; those times become the frame targets of the warm start (see wav2vec2_small.py).
 
 Writes OUT/audio.bin (int16, 16 kHz, one recording after the other) and OUT/index.jsonl (id, first sample, samples, voice, words with times).
-Needs, beside `speechadapt[synthetic]`, the package `onnx`, to ask the voice's network for its durations.
+Needs `pip install 'speechadapt[pretrain]'`: `onnx` asks the voice's network for its durations.
 """
 
 import argparse

@@ -11,6 +11,7 @@ from typing import Any
 
 from speechadapt.errors import LabelError, ModelError
 from speechadapt.files import write_json
+from speechadapt.text.spelling import has_case
 
 VOCABULARY_FILE = "vocab.json"
 BLANK, SEPARATOR = "<pad>", "|"
@@ -46,8 +47,8 @@ class Vocabulary:
     @property
     def case(self) -> str | None:
         """`upper` or `lower` where all letters with a case are, else None: what text must be turned into before `encode`."""
-        letters = [token for token in self.letters if token.upper() != token.lower()]
-        if letters and all(token == token.upper() for token in letters):
+        letters = [token for token in self.letters if has_case(token)]
+        if letters and all(token != token.lower() for token in letters):
             return "upper"
         return "lower" if letters and all(token == token.lower() for token in letters) else None
 

@@ -56,8 +56,15 @@ def spell_for_ctc(text: str, language: str | None, case: str | None) -> str:
         text = text.replace("I", "ı").replace("İ", "i")
     if rules.dotless_i and case == "upper":
         text = text.replace("i", "İ").replace("ı", "I")
-    text = text.lower() if case == "lower" else text.upper() if case == "upper" else text
+    if case == "upper":
+        text = "".join(letter.upper() if has_case(letter) else letter for letter in text)
+    text = text.lower() if case == "lower" else text
     return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def has_case(letter: str) -> bool:
+    """Whether sentences begin with another form of the letter; Georgian has capitals for headlines, which no transcript is written in."""
+    return letter.title() != letter.lower()
 
 
 def _primary(language: str | None) -> str | None:

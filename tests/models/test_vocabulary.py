@@ -183,6 +183,13 @@ def test_a_new_one_is_built_in_lower_case(current: bool, english: Vocabulary) ->
     )
 
 
+def test_georgian_behind_capitals_stays_as_it_is_written() -> None:
+    """Python's `upper` would make Mtavruli of it, capitals that no transcript has."""
+    capitals = Vocabulary(tokens=("<pad>", "|", "A", "B"), blank=0, separator=1, unknown=None)
+    head, _, vocabulary = choose(capitals, "ab აბ", language="ka")
+    assert (head, vocabulary.tokens[4:], vocabulary.case) == ("extended", ("ა", "ბ"), "upper")
+
+
 def test_a_text_that_cannot_be_spelled_decides_nothing(english: Vocabulary) -> None:
     assert choose(english, "te", "100 % ñ")[0] == "kept"
 

@@ -21,6 +21,7 @@ SPELLED = [
     ("tr", "lower", "İSTANBUL IĞDIR", "istanbul ığdır"),
     ("tr", "upper", "istanbul ığdır", "İSTANBUL IĞDIR"),
     ("tur", "lower", "IĞDIR", "ığdır"),
+    ("ka", "upper", "კარგი day", "კარგი DAY"),
     ("id", "lower", "Anak–anak", "anak-anak"),
     ("haw", "lower", "ʻOkina", "'okina"),
     ("ca", "lower", "Col·legi", "col·legi"),
