@@ -93,8 +93,9 @@ class _Recorded:
         self.durations = np.zeros(0, dtype=np.float32)
 
     def run(self, names: None, feeds: dict[str, Any]) -> list[Any]:
-        *parts, self.durations = self.session.run(names, feeds)
-        return parts
+        outputs: list[Any] = self.session.run(names, feeds)
+        self.durations = outputs[-1]
+        return outputs[:-1]
 
 
 @cache
