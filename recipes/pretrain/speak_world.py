@@ -113,12 +113,12 @@ def dictionary() -> tuple[str, ...]:
         return tuple(sorted(word for word in json.load(file) if re.fullmatch(r"[a-z]{2,10}", word)))
 
 
-def texts(seed: int) -> Iterator[tuple[str, bool]]:
+def texts(seed: int, salad_share: float = SALAD_SHARE) -> Iterator[tuple[str, bool]]:
     """Sentences of the training split, and every so often word salad, which the second value tells."""
     rng = random.Random(f"world|{seed}")
     grammar = sentences("train", seed=1000 + seed)
     while True:
-        if rng.random() < SALAD_SHARE:
+        if rng.random() < salad_share:
             yield " ".join(rng.choice(dictionary()) for _ in range(rng.randint(2, 7))).capitalize() + ".", True
         else:
             yield next(grammar), False
@@ -161,11 +161,12 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--hours", type=float, default=14.0)
     parser.add_argument("--espeak-share", type=float, default=0.3, help="of the utterances, spoken by eSpeak NG")
+    parser.add_argument("--salad-share", type=float, default=SALAD_SHARE, help="of the utterances, words in no order")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    tasks = ((options.seed, number, *text, options.espeak_share) for number, text in enumerate(texts(options.seed)))
+    tasks = ((options.seed, number, *text, options.espeak_share) for number, text in enumerate(texts(options.seed, options.salad_share)))
     first, skipped = 0, 0
     with (
         (options.out / "audio.bin").open("wb") as audio,

@@ -1,8 +1,15 @@
 """Train the embedded base `embedded:wav2vec2-small` from random weights: a small wav2vec2 with a CTC head, in about an hour on one core.
 
     python recipes/pretrain/speak_world.py world/heart --hours 10 --espeak-share 0
-    python recipes/pretrain/speak_world.py world/espeak --hours 4 --espeak-share 1 --seed 1
-    python recipes/pretrain/wav2vec2_small.py OUT world/heart world/espeak --steps 6000
+    python recipes/pretrain/speak_world.py world/espeak --hours 3.5 --espeak-share 1 --seed 1
+    python recipes/pretrain/wav2vec2_small.py OUT world/heart world/espeak --batch-seconds 36 --steps 6000 --stop 4500
+
+then again with speech it has not heard, which by then is worth more than another pass (fewer rare words, more sentences):
+
+    python recipes/pretrain/speak_world.py world/heart2 --hours 4.5 --espeak-share 0 --salad-share 0.05 --seed 2
+    python recipes/pretrain/speak_world.py world/heart3 --hours 4.5 --espeak-share 0 --salad-share 0.05 --seed 4
+    python recipes/pretrain/speak_world.py world/espeak2 --hours 2.5 --espeak-share 1 --salad-share 0.05 --seed 3
+    python recipes/pretrain/wav2vec2_small.py OUT world/heart2 world/heart3 world/espeak2 --batch-seconds 36 --steps 6200 --learning-rate 1.6e-3
 
 A CTC model from random weights stays for long where it writes nothing but blanks. Two things shorten that here:
 - frame targets: the synthesizers know when each word was said, so for the first part of the training every frame is also asked for the
@@ -246,7 +253,7 @@ def main() -> None:
     steps = plan(world, options.steps, options.batch_seconds, options.seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
     average = {name: parameter.detach().clone() for name, parameter in trainable(network).items()}
-    run = {"world": [str(folder) for folder in options.world], "steps": options.steps, "batch_seconds": options.batch_seconds, "seed": options.seed}
+    run = {"batch_seconds": options.batch_seconds, "seed": options.seed}  # speech and steps may grow: see the top of this file
     start, scores = 0, []
     newest = newest_checkpoint(options.out / "checkpoints")
     if newest is not None:
