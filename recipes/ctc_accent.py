@@ -33,12 +33,12 @@ ACCENT: str = "hindi"
 DATA: Path | None = None
 GUARDS: tuple[Path, ...] = ()
 # of the simulated accent: speakers, and sentences by each of them
-TRAIN_SIZE: tuple[int, ...] = (24, 40)
+TRAIN_SIZE: tuple[int, ...] = (60, 50)
 DEV_SIZE: tuple[int, ...] = (6, 5)
 TEST_SIZE: tuple[int, ...] = (16, 12)
 GUARD_SIZE: tuple[int, ...] = (12, 10)
 SPEC = AdapterSpec(rank=32)
-TRAIN = TrainSettings(epochs=8.0)
+TRAIN = TrainSettings(epochs=3.0, learning_rate=3e-3, time_masks=0)
 
 
 def main(run: Run) -> Verdict:

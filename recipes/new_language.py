@@ -39,7 +39,7 @@ TEST_SIZE: tuple[int, ...] = (10, 10)
 # start from random weights in the base's architecture instead, to see what pretraining is worth (with SPEC.method=full)
 SCRATCH: bool = False
 SPEC = AdapterSpec(rank=32, vocabulary="new")
-TRAIN = TrainSettings(epochs=20.0)
+TRAIN = TrainSettings(epochs=12.0, learning_rate=2e-3, time_masks=0)
 
 
 def main(run: Run) -> Verdict:

@@ -245,7 +245,11 @@ def test_threads_take_turns_and_get_equal_texts(transcriber: Transcriber, tone: 
     for thread in threads:
         thread.join()
     assert len(found) == 8
-    assert all(transcript == alone[(number + 2 * thread) % 4] for (thread, number), transcript in found.items())
+    for (thread, number), transcript in found.items():
+        expected = alone[(number + 2 * thread) % 4]
+        assert (transcript.text, transcript.duration, transcript.adapter) == (expected.text, expected.duration, expected.adapter)
+        # torch may cut the work of another thread otherwise, and in bfloat16 another order of a sum shows in the third digit
+        assert transcript.avg_logprob == pytest.approx(expected.avg_logprob, abs=5e-3)
 
 
 def test_reading_again_gives_the_same(transcriber: Transcriber, write_tone: Callable[..., Path], tmp_path: Path) -> None:

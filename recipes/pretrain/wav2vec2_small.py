@@ -240,6 +240,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--frame-steps", type=int, default=1200, help="steps over which the weight of the frame targets falls from 1 to 0")
     parser.add_argument("--evaluate-every", type=int, default=500)
+    parser.add_argument("--start-from", type=Path, metavar="FOLDER", help="begin with the weights of an exported base instead of random ones")
     parser.add_argument("--stop", type=int, help="leave before the end, as an interruption would (for trials)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -247,8 +248,11 @@ def main() -> None:
 
     torch.manual_seed(options.seed)
     world = World(options.world)
-    network = Wav2Vec2ForCTC(Wav2Vec2Config(**CONFIG))
-    gabor_front_end(network)
+    if options.start_from:
+        network = Wav2Vec2ForCTC.from_pretrained(options.start_from, dtype=torch.float32)
+    else:
+        network = Wav2Vec2ForCTC(Wav2Vec2Config(**CONFIG))
+        gabor_front_end(network)
     network.train()
     steps = plan(world, options.steps, options.batch_seconds, options.seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)

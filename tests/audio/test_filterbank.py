@@ -21,8 +21,9 @@ def test_equal_to_transformers(samples: int, tone: Tone) -> None:
     theirs = SeamlessM4TFeatureExtractor(stride=1)(waveform, sampling_rate=16_000, pad_to_multiple_of=1, return_tensors="pt").input_features[0]
     ours = filterbank(waveform, 80)
     assert ours.dtype == torch.float32
-    # theirs rounds the levels (up to 20) to float32 before it takes their mean: 2e-6 each
-    torch.testing.assert_close(ours.T, theirs, atol=1e-5, rtol=0)
+    # theirs rounds the levels (up to 20) to float32 before it takes their mean: 2e-6 each, and a bin that hardly moves in a clip of a few
+    # frames is divided by a small deviation; another processor's FFT gave 1.3e-5
+    torch.testing.assert_close(ours.T, theirs, atol=5e-5, rtol=0)
 
 
 def test_a_batch_is_cut_to_whole_groups_and_padded_with_the_mean(tone: Tone) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from speechadapt.bundled import bundled_names
 from speechadapt.cli import main
 from speechadapt.recipe import recipe_path, run_recipe
 
@@ -146,7 +147,8 @@ def test_a_wrong_setting_leaves_with_2_and_no_folder(assignment: str, told: str,
 
 def test_an_unknown_recipe_is_answered_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "quikstart"]) == 2
-    told = 'no recipe is called "quikstart"; there are: mandarin_english, quickstart, or give a Python file. Did you mean "quickstart"?'
+    known = ", ".join(bundled_names("recipes"))
+    told = f'no recipe is called "quikstart"; there are: {known}, or give a Python file. Did you mean "quickstart"?'
     assert capsys.readouterr().err == f"speechadapt run: {told}\n"
     assert main(["run", "nowhere/mine.py"]) == 2
     assert "nowhere/mine.py: no such recipe file." in capsys.readouterr().err

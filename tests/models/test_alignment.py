@@ -160,9 +160,9 @@ def test_spoken_words_are_found_where_they_were_put() -> None:
     words = align_text(model, waveform, " ".join(said))
     assert [word.text.lower() for word in words] == said
     for word, (start, end) in zip(words, truth, strict=True):
-        # a letter is written anywhere within its sound, and the sounds at the ends of these words last up to 0.2 s
-        assert word.start == pytest.approx(start, abs=0.15), word
-        assert word.end == pytest.approx(end, abs=0.25), word
+        # a letter is written anywhere within its sound, as a rule early, and the sounds at the ends of words spoken alone last up to 0.3 s
+        assert word.start == pytest.approx(start, abs=0.2), word
+        assert word.end == pytest.approx(end, abs=0.4), word
 
 
 def loud_part(waveform: np.ndarray) -> np.ndarray:
