@@ -1,4 +1,4 @@
-"""Train the embedded base `embedded:wav2vec2-small` from random weights: a small wav2vec2 with a CTC head, in about an hour on one core.
+r"""Train the embedded base `embedded:wav2vec2-small` from random weights: a small wav2vec2 with a CTC head, in two to three hours on two cores.
 
     python recipes/pretrain/speak_world.py world/heart --hours 10 --espeak-share 0
     python recipes/pretrain/speak_world.py world/espeak --hours 3.5 --espeak-share 1 --seed 1
@@ -10,6 +10,11 @@ then again with speech it has not heard, which by then is worth more than anothe
     python recipes/pretrain/speak_world.py world/heart3 --hours 4.5 --espeak-share 0 --salad-share 0.05 --seed 4
     python recipes/pretrain/speak_world.py world/espeak2 --hours 2.5 --espeak-share 1 --salad-share 0.05 --seed 3
     python recipes/pretrain/wav2vec2_small.py OUT world/heart2 world/heart3 world/espeak2 --batch-seconds 36 --steps 6200 --learning-rate 1.6e-3
+
+and once more with still more of it (heart4: seed 6, 5 hours; espeak3: seed 7, 1.5 hours, all eSpeak NG):
+
+    python recipes/pretrain/wav2vec2_small.py OUT world/heart4 world/heart2 world/heart3 world/espeak2 world/espeak3 \
+        --batch-seconds 36 --steps 8300 --learning-rate 3.3e-3
 
 A CTC model from random weights stays for long where it writes nothing but blanks. Two things shorten that here:
 - frame targets: the synthesizers know when each word was said, so for the first part of the training every frame is also asked for the
