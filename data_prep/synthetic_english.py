@@ -21,7 +21,7 @@ from speechadapt.cli import main
 from speechadapt.errors import MisuseError
 from speechadapt.preparation import Corpus, CorpusRow, Intake, PrepareOptions, PrepReport, finish_corpus
 from speechadapt.synthetic.accents import ACCENTS, find_accent, parse_accent
-from speechadapt.synthetic.corpus import DEFAULT_SIZES, NAME, NOTICE, PlannedUtterance, SplitSize, make_corpus, speak
+from speechadapt.synthetic.corpus import DEFAULT_SIZES, NAME, NOTICE, PlannedUtterance, SplitSettings, make_corpus, speak
 from speechadapt.synthetic.voice import VOICE_PACKAGE, load_voice
 
 CORPUS = Corpus(
@@ -37,7 +37,7 @@ CORPUS = Corpus(
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(SplitSettings):
     """Settings of this corpus: speakers of each split, and sentences by each of them; a split with 0 speakers is not made.
 
     Attributes:
@@ -51,15 +51,6 @@ class Settings:
     dev_utterances: int = DEFAULT_SIZES["dev"].utterances
     test_speakers: int = DEFAULT_SIZES["test"].speakers
     test_utterances: int = DEFAULT_SIZES["test"].utterances
-
-    @property
-    def sizes(self) -> dict[str, SplitSize]:
-        """The same by split."""
-        return {
-            "train": SplitSize(speakers=self.train_speakers, utterances=self.train_utterances),
-            "dev": SplitSize(speakers=self.dev_speakers, utterances=self.dev_utterances),
-            "test": SplitSize(speakers=self.test_speakers, utterances=self.test_utterances),
-        }
 
 
 def prepare(source: Path | str, out: Path, options: PrepareOptions, settings: Settings = Settings()) -> PrepReport:
@@ -106,7 +97,7 @@ def read_planned(planned: PlannedUtterance) -> CorpusRow:
             "simulated_l1": accent.l1,
             "strength": planned.strength,
             "voice": VOICE_PACKAGE,
-            **{field: getattr(speaker, field) for field in ("speed", "pitch", "size", "level", "snr", "reverberation")},
+            **speaker.traits,
         },
     )
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from speechadapt.cli import main
 from speechadapt.errors import MisuseError
 from speechadapt.preparation import Corpus, CorpusRow, Intake, PrepareOptions, PrepReport, finish_corpus
-from speechadapt.synthetic.corpus import SplitSize
+from speechadapt.synthetic.corpus import SplitSettings
 from speechadapt.synthetic.espeak import ESPEAK_PACKAGE, load_espeak
 from speechadapt.synthetic.georgian_corpus import DEFAULT_SIZES, LANGUAGE, NAME, NOTICE, PlannedGeorgian, make_georgian_corpus, speak_georgian
 
@@ -36,7 +36,7 @@ CORPUS = Corpus(
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(SplitSettings):
     """Settings of this corpus: speakers of each split, and sentences by each of them; a split with 0 speakers is not made.
 
     Attributes:
@@ -50,15 +50,6 @@ class Settings:
     dev_utterances: int = DEFAULT_SIZES["dev"].utterances
     test_speakers: int = DEFAULT_SIZES["test"].speakers
     test_utterances: int = DEFAULT_SIZES["test"].utterances
-
-    @property
-    def sizes(self) -> dict[str, SplitSize]:
-        """The same by split."""
-        return {
-            "train": SplitSize(speakers=self.train_speakers, utterances=self.train_utterances),
-            "dev": SplitSize(speakers=self.dev_speakers, utterances=self.dev_utterances),
-            "test": SplitSize(speakers=self.test_speakers, utterances=self.test_utterances),
-        }
 
 
 def prepare(source: Path | str, out: Path, options: PrepareOptions, settings: Settings = Settings()) -> PrepReport:
@@ -103,7 +94,7 @@ def read_planned(planned: PlannedGeorgian) -> CorpusRow:
             "synthetic": True,
             "voice": ESPEAK_PACKAGE,
             "variant": planned.variant,
-            **{field: getattr(speaker, field) for field in ("speed", "pitch", "size", "level", "snr", "reverberation")},
+            **speaker.traits,
         },
     )
 

@@ -40,16 +40,18 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
-from transformers import Wav2Vec2Config, Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
+from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
 
 from speechadapt.adapt.checkpoint import Progress, newest_checkpoint, put, read_progress, resume_checkpoint, save_checkpoint, trainable
-from speechadapt.files import write_json
+from speechadapt.models.ctc import best_path
 from speechadapt.models.precision import use_bf16
+from speechadapt.models.vocabulary import Vocabulary
 from speechadapt.synthetic.corpus import SplitSize, make_corpus, speak
 from speechadapt.units import SAMPLING_RATE
 
 TOKENS = ("<pad>", "<unk>", "|", "'", *"abcdefghijklmnopqrstuvwxyz")
 BLANK, SEPARATOR = 0, 2
+VOCABULARY = Vocabulary(tokens=TOKENS, blank=BLANK, separator=SEPARATOR, unknown=1)
 IDS = {token: number for number, token in enumerate(TOKENS)}
 SALAD_KEPT = 0.15
 """Share of the word salad that stays after the first pass."""
@@ -170,26 +172,29 @@ def gabor_front_end(network: Wav2Vec2ForCTC) -> None:
         conv.bias.zero_()
 
 
-def make_batch(world: World, rows: list[int]) -> dict[str, torch.Tensor]:
+def normalized(waveform: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Zero mean and unit variance, as the preprocessor of the exported base says."""
+    return (waveform - waveform.mean()) / np.sqrt(waveform.var() + 1e-7)
+
+
+def make_batch(world: World, rows: list[int], *, framed: bool) -> dict[str, torch.Tensor]:
     """Padded waveforms of zero mean and unit variance with a mask, labels, and frame targets."""
-    waveforms = []
-    for number in rows:
-        waveform = world.waveform(number)
-        waveforms.append((waveform - waveform.mean()) / np.sqrt(waveform.var() + 1e-7))
+    waveforms = [normalized(world.waveform(number)) for number in rows]
     longest = max(map(len, waveforms))
     inputs, mask = torch.zeros(len(rows), longest), torch.zeros(len(rows), longest, dtype=torch.int64)
     frames = (longest - FIELD) // HOP + 1
+    lengths = [(len(waveform) - FIELD) // HOP + 1 for waveform in waveforms]
     targets = torch.full((len(rows), frames), -100)
     for place, (number, waveform) in enumerate(zip(rows, waveforms, strict=True)):
         inputs[place, : len(waveform)] = torch.from_numpy(waveform)
         mask[place, : len(waveform)] = 1
-        own = (len(waveform) - FIELD) // HOP + 1
-        targets[place, :own] = torch.from_numpy(world.frame_targets(number, own))
+        if framed:
+            targets[place, : lengths[place]] = torch.from_numpy(world.frame_targets(number, lengths[place]))
     labels = [torch.tensor(world.labels(number)) for number in rows]
     return {
         "inputs": inputs, "mask": mask, "targets": targets,
         "labels": torch.cat(labels), "label_lengths": torch.tensor([len(row) for row in labels]),
-        "frame_lengths": (targets != -100).sum(dim=1),
+        "frame_lengths": torch.tensor(lengths),
     }  # fmt: skip
 
 
@@ -197,12 +202,6 @@ def forward(network: Wav2Vec2ForCTC, batch: dict[str, torch.Tensor]) -> torch.Te
     """Log-probabilities, float32, shape (batch, frames, tokens)."""
     states = network.wav2vec2(batch["inputs"], attention_mask=batch["mask"]).last_hidden_state
     return F.log_softmax(network.lm_head(network.dropout(states)).float(), dim=-1)
-
-
-def collapse(path: torch.Tensor) -> str:
-    """The text of a best path."""
-    ids = [int(i) for i in torch.unique_consecutive(path) if int(i) != BLANK]
-    return " ".join("".join(TOKENS[i] if i > 1 else "" for i in ids).replace("|", " ").split())
 
 
 def held_out() -> list[tuple[np.ndarray[Any, np.dtype[np.float32]], str]]:
@@ -218,8 +217,9 @@ def word_error_rate(network: Wav2Vec2ForCTC, clips: list[tuple[Any, str]]) -> fl
     network.eval()
     said = []
     for waveform, _ in clips:
-        inputs = torch.from_numpy((waveform - waveform.mean()) / np.sqrt(waveform.var() + 1e-7))[None]
-        said.append(collapse(forward(network, {"inputs": inputs, "mask": torch.ones_like(inputs, dtype=torch.int64)})[0].argmax(-1)))
+        inputs = torch.from_numpy(normalized(waveform))[None]
+        batch = {"inputs": inputs, "mask": torch.ones_like(inputs, dtype=torch.int64)}
+        said.append(VOCABULARY.decode(best_path(forward(network, batch)[0], BLANK)[0]))
     network.train()
     return float(jiwer.wer([text for _, text in clips], said))
 
@@ -227,10 +227,7 @@ def word_error_rate(network: Wav2Vec2ForCTC, clips: list[tuple[Any, str]]) -> fl
 def export(network: Wav2Vec2ForCTC, folder: Path) -> None:
     """A Hugging Face folder in float16."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "vocab.json", IDS)
-    Wav2Vec2CTCTokenizer(
-        str(folder / "vocab.json"), bos_token=None, eos_token=None, unk_token="<unk>", pad_token="<pad>", word_delimiter_token="|"
-    ).save_pretrained(folder)
+    VOCABULARY.write(folder)
     Wav2Vec2FeatureExtractor(sampling_rate=SAMPLING_RATE, do_normalize=True, return_attention_mask=True).save_pretrained(folder)
     network.half().save_pretrained(folder)
 
@@ -261,7 +258,8 @@ def main() -> None:
     network.train()
     steps = plan(world, options.steps, options.batch_seconds, options.seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-    average = {name: parameter.detach().clone() for name, parameter in trainable(network).items()}
+    parameters = trainable(network)
+    average = {name: parameter.detach().clone() for name, parameter in parameters.items()}
     run = {"batch_seconds": options.batch_seconds, "seed": options.seed}  # speech and steps may grow: see the top of this file
     start, scores = 0, []
     newest = newest_checkpoint(options.out / "checkpoints")
@@ -282,7 +280,7 @@ def main() -> None:
         rate = options.learning_rate * min((step + 1) / 300, 0.5 * (1 + math.cos(math.pi * share)) * 0.99 + 0.01)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        batch = make_batch(world, steps[step])
+        batch = make_batch(world, steps[step], framed=weight > 0)
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             scores_of_frames = forward(network, batch)
         ctc = F.ctc_loss(
@@ -300,7 +298,7 @@ def main() -> None:
         optimizer.zero_grad(set_to_none=True)
         decay = min(0.998, (step + 1) / (step + 10))
         with torch.no_grad():
-            for name, parameter in trainable(network).items():
+            for name, parameter in parameters.items():
                 average[name].lerp_(parameter, 1 - decay)
         heard += float(world.seconds[steps[step]].sum())
         sums += np.asarray([float(ctc.detach()), float(frame_loss.detach()), float(norm)])
@@ -312,16 +310,16 @@ def main() -> None:
             log.write(json.dumps(line) + "\n")
             log.flush()
         if (step + 1) % options.evaluate_every == 0 or step + 1 == options.steps:
-            current = {name: parameter.detach().clone() for name, parameter in trainable(network).items()}
-            put(trainable(network), average)
+            current = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+            put(parameters, average)
             score = word_error_rate(network, clips)
-            put(trainable(network), current)
+            put(parameters, current)
             scores.append((step + 1, score))
             log.write(json.dumps({"step": step + 1, "held_out_wer": round(score, 4)}) + "\n")
             log.flush()
             done = Progress(step=step + 1, best_step=None, best_score=None, run=run, scores=tuple(scores))
             save_checkpoint(options.out / "checkpoints", network, optimizer, done, average)
-    put(trainable(network), average)
+    put(parameters, average)
     export(network, options.out / "model")
 
 

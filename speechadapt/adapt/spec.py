@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from speechadapt.errors import MisuseError
+from speechadapt.models.vocabulary_choice import VOCABULARIES
 from speechadapt.units import Seconds
 
 METHODS = ("lora", "rslora", "dora", "full")
 TARGETS = ("attention", "attention+mlp", "encoder", "decoder")
 PRECISIONS = ("auto", "fp32", "bf16")
-VOCABULARIES = ("auto", "keep", "extend", "new")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,8 @@ TRAIN_FIELDS = ("steps", "epochs", "batch_seconds", "learning_rate", "full_windo
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Define what may follow `speechadapt adapt`; the defaults in the help are those of `AdapterSpec` and `TrainSettings`."""
-    from speechadapt.adapt.spec import FAMILY_DEFAULTS, METHODS, PRECISIONS, TARGETS, VOCABULARIES, AdapterSpec, TrainSettings
+    from speechadapt.adapt.spec import FAMILY_DEFAULTS, METHODS, PRECISIONS, TARGETS, AdapterSpec, TrainSettings
+    from speechadapt.models.vocabulary_choice import VOCABULARIES
 
     def by_family(name: str) -> str:
         """`5`, or `0.0004 for whisper, 0.001 for ctc` where families differ."""

@@ -1,6 +1,7 @@
 """`speechadapt transcribe`: recordings, or a manifest, to text."""
 
 import argparse
+import dataclasses
 import json
 import sys
 from collections.abc import Sequence
@@ -132,7 +133,7 @@ def _recordings(options: argparse.Namespace) -> int:
 def _row(path: Path, transcript: "Transcript", words: bool) -> dict[str, Any]:
     segments: list[dict[str, Any]] = [
         {"start": s.start, "end": s.end, "text": s.text, "avg_logprob": s.avg_logprob}
-        | ({"words": [{"text": w.text, "start": w.start, "end": w.end, "probability": w.probability} for w in s.words]} if words else {})
+        | ({"words": [dataclasses.asdict(word) for word in s.words]} if words else {})
         for s in transcript.segments
     ]
     return {"id": str(path), "text": transcript.text, "segments": segments}

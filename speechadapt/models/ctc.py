@@ -4,7 +4,6 @@ Connectionist temporal classification (Graves et al. 2006) sums over all ways to
 wav2vec 2.0 (Baevski et al. 2020) and its relatives learn the frames from unlabelled speech.
 """
 
-import dataclasses
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 
-from speechadapt.audio.augment import mask_spectrogram, mask_waveform
 from speechadapt.audio.batching import Batch, pad_labels
 from speechadapt.audio.waveform import Waveform
 from speechadapt.errors import AdapterError, LabelError, MisuseError, ModelError, TrainingError
@@ -200,24 +198,6 @@ class CTCModel(SpeechModel):
         """Samples, or log-mel features for w2v-BERT, padded to the longest clip; there is no window, so `window_seconds` is of no account."""
         inputs, lengths = self.frames.inputs(waveforms)
         return Batch(ids=tuple(ids), inputs=inputs, input_lengths=lengths, labels=pad_labels(labels))
-
-    def mask(self, batch: Batch, *, time_masks: int, time_mask_share: float, freq_masks: int, freq_mask_bins: int) -> Batch:
-        """SpecAugment on what the network is fed with; transformers' own masks, inside the network, are switched off."""
-        if not (time_masks or freq_masks):
-            return batch
-        wanted: dict[str, Any] = {
-            "time_masks": time_masks,
-            "time_mask_share": time_mask_share,
-            "freq_masks": freq_masks,
-            "freq_mask_bins": freq_mask_bins,
-        }
-        masked = batch.inputs.clone()
-        for row, length in enumerate(batch.input_lengths.tolist()):
-            if batch.inputs.dim() == 3:
-                masked[row] = mask_spectrogram(batch.inputs[row], length, **wanted)
-            else:
-                masked[row, :length] = mask_waveform(batch.inputs[row, :length], **wanted)
-        return dataclasses.replace(batch, inputs=masked)
 
     def loss(self, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:
         """CTC's negative log-likelihood, summed and divided by the label tokens.

@@ -6,12 +6,13 @@ import gzip
 import math
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from speechadapt.errors import MissingExtraError, MisuseError, ModelError
 from speechadapt.models.vocabulary import Vocabulary
+from speechadapt.text.spelling import in_case
 
 LOG_10 = math.log(10)
 UNKNOWN = "<unk>"
@@ -115,14 +116,13 @@ def _load(path: Path, vocabulary: Vocabulary, changed: int) -> LanguageModel:
     found = [unit for unit in _unigrams(path) if unit not in MARKS]
     letters, own = vocabulary.letters, None if vocabulary.separator is None else vocabulary.tokens[vocabulary.separator]
     separator = next((mark for mark in (own, *SEPARATORS) if mark in found), None)
-    folds: dict[str | None, Callable[[str], str]] = {"upper": str.upper, "lower": str.lower, None: str}
-    fold = folds[vocabulary.case]
-    characters = all(unit == separator or fold(unit) in letters for unit in found)
+    case = vocabulary.case
+    characters = all(unit == separator or in_case(unit, case) in letters for unit in found)
     if not characters and own is None:
         raise MisuseError(f"{path}: a language model of words, but the vocabulary has no word separator. Give a language model of characters.")
     units: dict[str, list[int]] = {}
     for index, unit in enumerate(found, start=1):
-        units.setdefault(unit if unit == separator else fold(unit), []).append(index)
+        units.setdefault(unit if unit == separator else in_case(unit, case), []).append(index)
     if not any(unit != separator and not vocabulary.missing([unit]) for unit in units):
         example = f', such as "{found[0]}",' if found else ""
         raise ModelError(

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from speechadapt.audio.augment import mask_spectrogram, mask_waveform
 from speechadapt.audio.batching import Batch
 from speechadapt.audio.waveform import Waveform
 from speechadapt.units import Hertz, Seconds
@@ -189,14 +190,30 @@ class SpeechModel(abc.ABC):
             window_seconds: what the encoder sees; None is the model's full window. Families without a window pad to the longest clip.
         """
 
-    @abc.abstractmethod
     def mask(self, batch: Batch, *, time_masks: int, time_mask_share: float, freq_masks: int, freq_mask_bins: int) -> Batch:
-        """SpecAugment on a training batch, drawn from torch's global generator; see `audio.augment`.
+        """SpecAugment on what the network is fed with, drawn from torch's global generator; see `audio.augment`.
+
+        transformers' own masks, inside its networks, are switched off.
 
         Args:
             time_masks, time_mask_share: how many, and the longest as a share of the clip.
             freq_masks, freq_mask_bins: how many, and the highest in mel bins (of 80).
         """
+        if not (time_masks or freq_masks):
+            return batch
+        wanted: dict[str, Any] = {
+            "time_masks": time_masks,
+            "time_mask_share": time_mask_share,
+            "freq_masks": freq_masks,
+            "freq_mask_bins": freq_mask_bins,
+        }
+        masked = batch.inputs.clone()
+        for row, length in enumerate(batch.input_lengths.tolist()):
+            if batch.inputs.dim() == 3:
+                masked[row] = mask_spectrogram(batch.inputs[row], length, **wanted)
+            else:
+                masked[row, :length] = mask_waveform(batch.inputs[row, :length], **wanted)
+        return dataclasses.replace(batch, inputs=masked)
 
     @abc.abstractmethod
     def loss(self, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:

@@ -8,7 +8,7 @@ from speechadapt.errors import LabelError, MisuseError, TrainingError
 from speechadapt.models.vocabulary import Vocabulary, build_vocabulary
 from speechadapt.text.spelling import spell_for_ctc
 
-CHOICES = ("auto", "keep", "extend", "new")
+VOCABULARIES = ("auto", "keep", "extend", "new")
 SHOWN = 20
 
 
@@ -41,8 +41,8 @@ def choose_vocabulary(current: Vocabulary | None, texts: Sequence[str], *, wante
         TrainingError: nothing is left to be written, or `keep` was asked where there is nothing to keep.
         MisuseError: another word than the four, or `rare` below 1.
     """
-    if wanted not in CHOICES:
-        raise MisuseError(f'vocabulary is "{wanted}", must be one of: {", ".join(CHOICES)}. Correct the setting.')
+    if wanted not in VOCABULARIES:
+        raise MisuseError(f'vocabulary is "{wanted}", must be one of: {", ".join(VOCABULARIES)}. Correct the setting.')
     if rare < 1:
         raise MisuseError(f"rare is {rare}, must be 1 or more. Correct the setting.")
     if wanted == "keep" and current is None:

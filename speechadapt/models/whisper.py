@@ -1,6 +1,5 @@
 """The Whisper family: every size, English-only and multilingual, 80 or 128 mel bins, in its full 30 s window or a short one."""
 
-import dataclasses
 import difflib
 from collections import Counter
 from collections.abc import Sequence
@@ -9,7 +8,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from speechadapt.audio.augment import mask_spectrogram
 from speechadapt.audio.batching import Batch, pad_labels
 from speechadapt.audio.features import FULL_WINDOW, HOP_SAMPLES, log_mel, window_frames
 from speechadapt.audio.waveform import Waveform
@@ -141,18 +139,6 @@ class WhisperModel(SpeechModel):
         frames = window_frames(FULL_WINDOW if window_seconds is None else window_seconds)
         lengths = torch.tensor([min(len(waveform) // HOP_SAMPLES + 1, frames) for waveform in waveforms], dtype=torch.int64)
         return Batch(ids=tuple(ids), inputs=log_mel(waveforms, self.mels, frames), input_lengths=lengths, labels=pad_labels(labels))
-
-    def mask(self, batch: Batch, *, time_masks: int, time_mask_share: float, freq_masks: int, freq_mask_bins: int) -> Batch:
-        """SpecAugment on the log-mel features; see `SpeechModel.mask`."""
-        if not (time_masks or freq_masks):
-            return batch
-        masked = [
-            mask_spectrogram(
-                features, int(length), time_masks=time_masks, time_mask_share=time_mask_share, freq_masks=freq_masks, freq_mask_bins=freq_mask_bins
-            )
-            for features, length in zip(batch.inputs, batch.input_lengths, strict=True)
-        ]
-        return dataclasses.replace(batch, inputs=torch.stack(masked))
 
     def loss(self, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:
         """Cross-entropy of the text and end tokens, mean over them; the prompt is given, so it is not learned."""

@@ -4,7 +4,9 @@ Teaching and testing material: a synthetic voice and rules, not people's speech;
 """
 
 import dataclasses
+import functools
 import itertools
+from collections.abc import Callable, Iterator
 
 from speechadapt.audio.waveform import Waveform
 from speechadapt.errors import MisuseError
@@ -27,6 +29,27 @@ class SplitSize:
 
     speakers: int
     utterances: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class SplitSettings:
+    """What a synthetic corpus' script lets a user set: speakers of each split, and sentences by each; the script gives the defaults."""
+
+    train_speakers: int
+    train_utterances: int
+    dev_speakers: int
+    dev_utterances: int
+    test_speakers: int
+    test_utterances: int
+
+    @property
+    def sizes(self) -> dict[str, SplitSize]:
+        """The same by split."""
+        return {
+            "train": SplitSize(speakers=self.train_speakers, utterances=self.train_utterances),
+            "dev": SplitSize(speakers=self.dev_speakers, utterances=self.dev_utterances),
+            "test": SplitSize(speakers=self.test_speakers, utterances=self.test_utterances),
+        }
 
 
 DEFAULT_SIZES = {
@@ -69,16 +92,33 @@ def make_corpus(accent: str, strength: float = 1.0, *, sizes: dict[str, SplitSiz
     check_strength(strength)
     percent = f"{strength * 100:g}".zfill(3)
     planned = []
-    for split, size in (DEFAULT_SIZES if sizes is None else sizes).items():
-        check_size(split, size)
-        texts = sentences(split, seed=seed)
-        for number in range(size.speakers):
-            speaker = draw_speaker(f"{chosen.name}-{percent}-s{seed}-{split}-{number:02d}")
-            planned += [
-                PlannedUtterance(id=f"{speaker.name}-{count:04d}", split=split, text=text, accent=chosen.name, strength=strength, speaker=speaker)
-                for count, text in enumerate(itertools.islice(texts, size.utterances))
-            ]
+    for split, number, texts in share_sentences(DEFAULT_SIZES if sizes is None else sizes, functools.partial(sentences, seed=seed)):
+        speaker = draw_speaker(f"{chosen.name}-{percent}-s{seed}-{split}-{number:02d}")
+        planned += [
+            PlannedUtterance(id=f"{speaker.name}-{count:04d}", split=split, text=text, accent=chosen.name, strength=strength, speaker=speaker)
+            for count, text in enumerate(texts)
+        ]
     return planned
+
+
+def share_sentences(sizes: dict[str, SplitSize], sentences_of: Callable[[str], Iterator[str]]) -> Iterator[tuple[str, int, list[str]]]:
+    """Give every speaker sentences of their own.
+
+    Args:
+        sizes: by split.
+        sentences_of: an endless stream of distinct sentences of a split.
+
+    Yields:
+        The split, the speaker's number in it, and what that speaker says.
+
+    Raises:
+        MisuseError: an unknown split or a negative size.
+    """
+    for split, size in sizes.items():
+        _check_size(split, size)
+        texts = sentences_of(split)
+        for number in range(size.speakers):
+            yield split, number, list(itertools.islice(texts, size.utterances))
 
 
 def accented_phonemes(planned: PlannedUtterance) -> str:
@@ -105,8 +145,7 @@ def speak(planned: PlannedUtterance) -> Waveform:
     return speaker.record(dry, planned.id)
 
 
-def check_size(split: str, size: SplitSize) -> None:
-    """Refuse what is no split, or a size below 0, as MisuseError."""
+def _check_size(split: str, size: SplitSize) -> None:
     if split not in ("train", "dev", "test"):
         raise MisuseError(f'split "{split}", must be train, dev or test. Correct the sizes.')
     if size.speakers < 0 or size.utterances < 0:

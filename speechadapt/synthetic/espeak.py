@@ -90,11 +90,11 @@ class EspeakVoice:
     """eSpeak NG as installed; use `load_espeak` to get it.
 
     Attributes:
-        library: the shared library.
+        shared: the shared library.
         data: its folder of languages and voices.
     """
 
-    library: Path
+    shared: Path
     data: Path
 
     @property
@@ -151,7 +151,7 @@ class EspeakVoice:
         It is loaded anew for every text (2 ms): phases of its oscillators survive from one text to the next, no function resets them, and
         with them a recording would depend on what was said before.
         """
-        library = ctypes.CDLL(str(self.library))
+        library = ctypes.CDLL(str(self.shared))
         try:
             rate = library.espeak_Initialize(SYNCHRONOUS, 0, str(self.data).encode(), PHONEME_EVENTS | DO_NOT_EXIT)
             if rate <= 0:
@@ -175,11 +175,11 @@ def load_espeak() -> EspeakVoice:
         import espeakng_loader
     except ImportError as error:
         raise MissingExtraError(f"eSpeak NG ({ESPEAK_PACKAGE})", "synthetic") from error
-    espeak = EspeakVoice(library=Path(espeakng_loader.get_library_path()), data=Path(espeakng_loader.get_data_path()))
+    espeak = EspeakVoice(shared=Path(espeakng_loader.get_library_path()), data=Path(espeakng_loader.get_data_path()))
     try:
         espeak.speak("one")
     except OSError as error:
-        raise SpeechadaptError(f"{espeak.library}: cannot be loaded ({error}). Install {ESPEAK_PACKAGE} for this system.") from error
+        raise SpeechadaptError(f"{espeak.shared}: cannot be loaded ({error}). Install {ESPEAK_PACKAGE} for this system.") from error
     return espeak
 
 

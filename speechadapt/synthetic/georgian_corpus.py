@@ -4,11 +4,11 @@ Teaching and testing material: a formant synthesizer, not people's speech; every
 """
 
 import dataclasses
-import itertools
+import functools
 import random
 
 from speechadapt.audio.waveform import Waveform, resample
-from speechadapt.synthetic.corpus import SplitSize, check_size
+from speechadapt.synthetic.corpus import SplitSize, share_sentences
 from speechadapt.synthetic.espeak import load_espeak
 from speechadapt.synthetic.georgian import georgian_sentences
 from speechadapt.synthetic.speakers import Speaker, draw_speaker
@@ -59,15 +59,12 @@ def make_georgian_corpus(*, sizes: dict[str, SplitSize] | None = None, seed: int
         MisuseError: an unknown split or a negative size.
     """
     planned = []
-    for split, size in (DEFAULT_SIZES if sizes is None else sizes).items():
-        check_size(split, size)
-        texts = georgian_sentences(split, seed=seed)
-        for number in range(size.speakers):
-            speaker, variant = draw_georgian_speaker(f"georgian-s{seed}-{split}-{number:02d}", split)
-            planned += [
-                PlannedGeorgian(id=f"{speaker.name}-{count:04d}", split=split, text=text, variant=variant, speaker=speaker)
-                for count, text in enumerate(itertools.islice(texts, size.utterances))
-            ]
+    for split, number, texts in share_sentences(DEFAULT_SIZES if sizes is None else sizes, functools.partial(georgian_sentences, seed=seed)):
+        speaker, variant = draw_georgian_speaker(f"georgian-s{seed}-{split}-{number:02d}", split)
+        planned += [
+            PlannedGeorgian(id=f"{speaker.name}-{count:04d}", split=split, text=text, variant=variant, speaker=speaker)
+            for count, text in enumerate(texts)
+        ]
     return planned
 
 

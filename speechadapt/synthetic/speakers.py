@@ -35,6 +35,11 @@ class Speaker:
     snr: float
     reverberation: Seconds
 
+    @property
+    def traits(self) -> dict[str, float]:
+        """Everything but the name, for the manifest."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "name"}
+
     def record(self, speech: Waveform, take: str) -> Waveform:
         """Put dry speech into this speaker's room, noise and level, with a short pause before and after.
 

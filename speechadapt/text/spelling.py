@@ -56,15 +56,19 @@ def spell_for_ctc(text: str, language: str | None, case: str | None) -> str:
         text = text.replace("I", "ı").replace("İ", "i")
     if rules.dotless_i and case == "upper":
         text = text.replace("i", "İ").replace("ı", "I")
-    if case == "upper":
-        text = "".join(letter.upper() if has_case(letter) else letter for letter in text)
-    text = text.lower() if case == "lower" else text
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    return " ".join(unicodedata.normalize("NFC", in_case(text, case)).split())
 
 
 def has_case(letter: str) -> bool:
     """Whether sentences begin with another form of the letter; Georgian has capitals for headlines, which no transcript is written in."""
     return letter.title() != letter.lower()
+
+
+def in_case(text: str, case: str | None) -> str:
+    """A text in `upper` or `lower` case, or as it is; letters without a sentence case keep their form. The Turkic i is the caller's."""
+    if case == "upper":
+        return "".join(letter.upper() if has_case(letter) else letter for letter in text)
+    return text.lower() if case == "lower" else text
 
 
 def _primary(language: str | None) -> str | None:

@@ -20,6 +20,7 @@ import pytest
 import soundfile
 import torch
 from safetensors.torch import load_file
+from trained import log, same, weights
 
 from speechadapt.adapt import checkpoint as checkpoint_module
 from speechadapt.adapt import train as train_module
@@ -70,18 +71,6 @@ def train(
     model = load(folder)
     train_adapter(model, manifest, spec=spec, settings=settings(**changes), out=out, validate=validate, resume=resume)
     return model
-
-
-def log(out: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (out / "train.jsonl").read_text().splitlines()]
-
-
-def weights(out: Path) -> dict[str, torch.Tensor]:
-    return load_file(out / "adapter" / "adapter_model.safetensors")
-
-
-def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
-    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
 # Learning

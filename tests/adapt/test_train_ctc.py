@@ -16,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tiny_ctc import KINDS, edit_json, write_tiny_ctc
+from trained import log, same, weights
 
 from speechadapt.adapt.adapter import add_adapter, read_adapter
 from speechadapt.adapt.checkpoint import newest_checkpoint, trainable
@@ -58,22 +59,10 @@ def train(
     return model
 
 
-def log(out: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (out / "train.jsonl").read_text().splitlines()]
-
-
 def facts(out: Path) -> dict[str, Any]:
     found = json.loads((out / "training.json").read_text())
     assert isinstance(found, dict)
     return found
-
-
-def weights(out: Path) -> dict[str, torch.Tensor]:
-    return load_file(out / "adapter" / "adapter_model.safetensors")
-
-
-def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
-    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
 def base_state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
