@@ -35,7 +35,12 @@ from speechadapt.units import SAMPLING_RATE
 
 SALAD_SHARE = 0.25
 ESPEAK_VOICES = ("en-us", "en-gb-x-rp")
-ESPEAK_VARIANTS = ("m1", "m2", "m3", "m5", "m6", "m7", "f1", "f2", "f4", "f5")
+ESPEAK_VARIANTS = (
+    *("m1", "m2", "m3", "m5", "m6", "m7", "m8", "f1", "f2", "f4", "f5"),
+    *("Alex", "Alicia", "Andy", "Annie", "Denis", "Diogo", "Gene", "Henrique", "Hugo", "Lee", "Mario", "Michael", "Mike", "adam", "anika", "aunty"),
+    *("belinda", "benjamin", "boris", "david", "edward", "grandma", "grandpa", "ian", "iven", "john", "linda", "marcelo", "max", "michel", "miguel"),
+    *("norbert", "pablo", "paul", "quincy", "rob", "robert", "sandro", "shelby", "steph", "travis", "victor", "zac"),
+)
 """Voices to learn from; `HELD_OUT_VARIANTS` are never spoken here and judge what the base does with voices it has not heard."""
 HELD_OUT_VARIANTS = ("m4", "f3")
 DURATION_UNIT = 0.025

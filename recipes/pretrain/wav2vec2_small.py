@@ -27,22 +27,27 @@ preprocessor; OUT/pretrain.jsonl has a line per 50 steps.
 """
 
 import argparse
+import itertools
 import json
 import math
+import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jiwer
 import numpy as np
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 from tqdm import tqdm
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
 
 from speechadapt.adapt.checkpoint import Progress, newest_checkpoint, put, read_progress, resume_checkpoint, save_checkpoint, trainable
+from speechadapt.audio.augment import perturb_speed
 from speechadapt.models.ctc import best_path
 from speechadapt.models.precision import use_bf16
 from speechadapt.models.vocabulary import Vocabulary
@@ -55,6 +60,10 @@ VOCABULARY = Vocabulary(tokens=TOKENS, blank=BLANK, separator=SEPARATOR, unknown
 IDS = {token: number for number, token in enumerate(TOKENS)}
 SALAD_KEPT = 0.15
 """Share of the word salad that stays after the first pass."""
+SPEEDS = (0.9, 0.95, 1.0, 1.05, 1.1)
+"""Of the recordings from the second pass on, so that no recording is heard twice alike."""
+INTERMEDIATE_LAYER, INTERMEDIATE_SHARE = 3, 0.3
+"""The third of six layers is asked for the letters too (Lee and Watanabe 2021, "Intermediate loss regularization for CTC")."""
 HOP, FIELD = 320, 720
 """Samples from one frame to the next, and that one frame hears."""
 
@@ -126,13 +135,13 @@ class World:
         return targets
 
 
-def plan(world: World, steps: int, batch_seconds: float, seed: int) -> list[list[int]]:
-    """Rows of every step: sorted into batches of like length, shuffled, with the short ones first in the first pass.
+def plan(world: World, steps: int, batch_seconds: float, seed: int, *, short_first: bool) -> list[tuple[int, list[int]]]:
+    """The pass and the rows of every batch: sorted into batches of like length, shuffled, perhaps with the short ones first in the first pass.
 
     After the first pass most of the word salad is left out: its rare spellings are the larger part of the loss by then.
     """
     salad = np.asarray([row["salad"] for _, row in world.rows])
-    batches: list[list[int]] = []
+    batches: list[tuple[int, list[int]]] = []
     epoch = 0
     while len(batches) < steps:
         rng = np.random.default_rng([seed, epoch])
@@ -145,8 +154,8 @@ def plan(world: World, steps: int, batch_seconds: float, seed: int) -> list[list
             if made[-1] and (len(made[-1]) + 1) * world.seconds[index] > batch_seconds:
                 made.append([])
             made[-1].append(int(index))
-        place = np.arange(len(made)) / len(made) * (0.7 if epoch == 0 else 0.0)
-        batches += [made[i] for i in np.argsort(place + rng.random(len(made)))]
+        place = np.arange(len(made)) / len(made) * (0.7 if epoch == 0 and short_first else 0.0)
+        batches += [(epoch, made[i]) for i in np.argsort(place + rng.random(len(made)))]
         epoch += 1
     return batches[:steps]
 
@@ -177,9 +186,9 @@ def normalized(waveform: np.ndarray[Any, np.dtype[np.float32]]) -> np.ndarray[An
     return (waveform - waveform.mean()) / np.sqrt(waveform.var() + 1e-7)
 
 
-def make_batch(world: World, rows: list[int], *, framed: bool) -> dict[str, torch.Tensor]:
-    """Padded waveforms of zero mean and unit variance with a mask, labels, and frame targets."""
-    waveforms = [normalized(world.waveform(number)) for number in rows]
+def make_batch(world: World, rows: list[int], *, framed: bool, speeds: Sequence[float] = (1.0,)) -> dict[str, torch.Tensor]:
+    """Padded waveforms of zero mean and unit variance with a mask, labels, and frame targets (of recordings at their own speed)."""
+    waveforms = [normalized(perturb_speed(world.waveform(number), speed)) for number, speed in zip(rows, itertools.cycle(speeds))]
     longest = max(map(len, waveforms))
     inputs, mask = torch.zeros(len(rows), longest), torch.zeros(len(rows), longest, dtype=torch.int64)
     frames = (longest - FIELD) // HOP + 1
@@ -198,10 +207,55 @@ def make_batch(world: World, rows: list[int], *, framed: bool) -> dict[str, torc
     }  # fmt: skip
 
 
-def forward(network: Wav2Vec2ForCTC, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Log-probabilities, float32, shape (batch, frames, tokens)."""
-    states = network.wav2vec2(batch["inputs"], attention_mask=batch["mask"]).last_hidden_state
-    return F.log_softmax(network.lm_head(network.dropout(states)).float(), dim=-1)
+def forward(network: Wav2Vec2ForCTC, batch: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probabilities of the last layer and of `INTERMEDIATE_LAYER`, float32, shape (batch, frames, tokens)."""
+    out = network.wav2vec2(batch["inputs"], attention_mask=batch["mask"], output_hidden_states=True)
+    middle = network.wav2vec2.encoder.layer_norm(out.hidden_states[INTERMEDIATE_LAYER])
+    last, middle = (F.log_softmax(network.lm_head(states).float(), dim=-1) for states in (out.last_hidden_state, middle))
+    return last, middle
+
+
+def ctc_loss(log_probs: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Per letter."""
+    total = F.ctc_loss(
+        log_probs.transpose(0, 1), batch["labels"], batch["frame_lengths"], batch["label_lengths"], reduction="sum", zero_infinity=True
+    )
+    return total / batch["label_lengths"].sum()
+
+
+class Optimizer:
+    """Muon (Jordan et al. 2024) for the matrices of the encoder, AdamW for the rest; one learning rate serves both."""
+
+    def __init__(self, network: Wav2Vec2ForCTC, learning_rate: float) -> None:
+        matrices = {name: p for name, p in network.named_parameters() if "encoder.layers" in name and p.ndim == 2}
+        others = [p for name, p in network.named_parameters() if name not in matrices]
+        self.parts = (
+            torch.optim.Muon(matrices.values(), lr=learning_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.01),
+        )
+        self.param_groups = [group for part in self.parts for group in part.param_groups]
+        # what checkpoints read and write; a part fills the dictionary of a parameter at its first step
+        self.state = {p: part.state[p] for part in self.parts for group in part.param_groups for p in group["params"]}
+
+    def step(self) -> None:
+        """One step of both."""
+        for part in self.parts:
+            part.step()
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for part in self.parts:
+            part.zero_grad(set_to_none=True)
+
+
+def share_gradients(network: Wav2Vec2ForCTC) -> None:
+    """Average over the processes."""
+    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    flat /= dist.get_world_size()
+    for gradient, part in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
 
 
 def held_out() -> list[tuple[np.ndarray[Any, np.dtype[np.float32]], str]]:
@@ -219,7 +273,7 @@ def word_error_rate(network: Wav2Vec2ForCTC, clips: list[tuple[Any, str]]) -> fl
     for waveform, _ in clips:
         inputs = torch.from_numpy(normalized(waveform))[None]
         batch = {"inputs": inputs, "mask": torch.ones_like(inputs, dtype=torch.int64)}
-        said.append(VOCABULARY.decode(best_path(forward(network, batch)[0], BLANK)[0]))
+        said.append(VOCABULARY.decode(best_path(forward(network, batch)[0][0], BLANK)[0]))
     network.train()
     return float(jiwer.wer([text for _, text in clips], said))
 
@@ -238,9 +292,10 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("world", type=Path, nargs="+")
     parser.add_argument("--steps", type=int, default=6000)
-    parser.add_argument("--batch-seconds", type=float, default=48.0)
+    parser.add_argument("--batch-seconds", type=float, default=48.0, help="of each process")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--frame-steps", type=int, default=1200, help="steps over which the weight of the frame targets falls from 1 to 0")
+    parser.add_argument("--warm-up", type=int, default=300, help="steps until the learning rate is whole")
     parser.add_argument("--evaluate-every", type=int, default=500)
     parser.add_argument("--start-from", type=Path, metavar="FOLDER", help="begin with the weights of an exported base instead of random ones")
     parser.add_argument("--stop", type=int, help="leave before the end, as an interruption would (for trials)")
@@ -248,19 +303,24 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
 
+    processes, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    if processes > 1:  # under torchrun
+        dist.init_process_group("gloo")
+        torch.set_num_threads(1)
+    first = rank == 0
     torch.manual_seed(options.seed)
     world = World(options.world)
     if options.start_from:
-        network = Wav2Vec2ForCTC.from_pretrained(options.start_from, dtype=torch.float32)
+        network = Wav2Vec2ForCTC.from_pretrained(options.start_from, dtype=torch.float32, attn_implementation="eager")
     else:
-        network = Wav2Vec2ForCTC(Wav2Vec2Config(**CONFIG))
+        network = Wav2Vec2ForCTC(Wav2Vec2Config(**CONFIG, attn_implementation="eager"))
         gabor_front_end(network)
     network.train()
-    steps = plan(world, options.steps, options.batch_seconds, options.seed)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=options.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    batches = plan(world, options.steps * processes, options.batch_seconds, options.seed, short_first=options.start_from is None)
+    optimizer = Optimizer(network, options.learning_rate)
     parameters = trainable(network)
     average = {name: parameter.detach().clone() for name, parameter in parameters.items()}
-    run = {"batch_seconds": options.batch_seconds, "seed": options.seed}  # speech and steps may grow: see the top of this file
+    run = {"batch_seconds": options.batch_seconds * processes, "seed": options.seed}  # speech and steps may grow: see the top of this file
     start, scores = 0, []
     newest = newest_checkpoint(options.out / "checkpoints")
     if newest is not None:
@@ -269,47 +329,50 @@ def main() -> None:
             sys.exit(f"{newest}: belongs to another training ({progress.run}). Give another folder.")
         average = resume_checkpoint(newest, network, optimizer)
         start, scores = progress.step, list(progress.scores)
-    clips = held_out()
+    clips = held_out() if first else []
     bf16 = use_bf16("auto", torch.device("cpu"))
     print(f"{sum(p.numel() for p in network.parameters()):,} parameters, {world.seconds.sum() / 3600:.1f} h of speech, bf16 {bf16}", file=sys.stderr)
     log = (options.out / "pretrain.jsonl").open("a", encoding="utf-8")
     begun, heard, sums = time.perf_counter(), 0.0, np.zeros(3)
-    for step in tqdm(range(start, options.stop or options.steps), initial=start, total=options.steps, unit="step", file=sys.stderr, mininterval=20):
-        weight = max(0.0, 1 - step / options.frame_steps)
+    stop = options.stop or options.steps
+    bar = tqdm(range(start, stop), initial=start, total=options.steps, unit="step", file=sys.stderr, mininterval=20, disable=not first)
+    for step in bar:
+        weight = max(0.0, 1 - step / options.frame_steps) if options.frame_steps else 0.0
         share = step / options.steps
-        rate = options.learning_rate * min((step + 1) / 300, 0.5 * (1 + math.cos(math.pi * share)) * 0.99 + 0.01)
+        rate = options.learning_rate * min((step + 1) / options.warm_up, 0.5 * (1 + math.cos(math.pi * share)) * 0.99 + 0.01)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        batch = make_batch(world, steps[step], framed=weight > 0)
+        epoch, rows = batches[step * processes + rank]
+        speeds = np.random.default_rng([options.seed, step, rank]).choice(SPEEDS, len(rows)).tolist() if epoch > 0 and weight == 0 else (1.0,)
+        batch = make_batch(world, rows, framed=weight > 0, speeds=speeds)
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            scores_of_frames = forward(network, batch)
-        ctc = F.ctc_loss(
-            scores_of_frames.transpose(0, 1), batch["labels"], batch["frame_lengths"], batch["label_lengths"], reduction="sum", zero_infinity=True
-        )
-        ctc = ctc / batch["label_lengths"].sum()
-        loss, frame_loss = ctc, torch.zeros(())
+            last, middle = forward(network, batch)
+        ctc = ctc_loss(last, batch)
+        loss, frame_loss = (1 - INTERMEDIATE_SHARE) * ctc + INTERMEDIATE_SHARE * ctc_loss(middle, batch), torch.zeros(())
         if weight > 0:
-            frame_loss = F.nll_loss(scores_of_frames.flatten(0, 1), batch["targets"].flatten(), ignore_index=-100)
-            loss = (1 - 0.8 * weight) * ctc + weight * frame_loss
+            frame_loss = F.nll_loss(last.flatten(0, 1), batch["targets"].flatten(), ignore_index=-100)
+            loss = (1 - 0.8 * weight) * loss + weight * frame_loss
         loss.backward()
+        if processes > 1:
+            share_gradients(network)
         norm = nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         if torch.isfinite(norm):
             optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         decay = min(0.998, (step + 1) / (step + 10))
         with torch.no_grad():
             for name, parameter in parameters.items():
                 average[name].lerp_(parameter, 1 - decay)
-        heard += float(world.seconds[steps[step]].sum())
+        heard += float(world.seconds[rows].sum()) * processes
         sums += np.asarray([float(ctc.detach()), float(frame_loss.detach()), float(norm)])
-        if (step + 1) % 50 == 0:
+        if (step + 1) % 50 == 0 and first:
             took = time.perf_counter() - begun
             line = {"step": step + 1, "ctc": round(sums[0] / 50, 4), "frames": round(sums[1] / 50, 4), "norm": round(sums[2] / 50, 3), "lr": rate,
                     "audio_seconds_per_second": round(heard / took, 1)}  # fmt: skip
             begun, heard, sums = time.perf_counter(), 0.0, np.zeros(3)
             log.write(json.dumps(line) + "\n")
             log.flush()
-        if (step + 1) % options.evaluate_every == 0 or step + 1 == options.steps:
+        if first and ((step + 1) % options.evaluate_every == 0 or step + 1 == options.steps):
             current = {name: parameter.detach().clone() for name, parameter in parameters.items()}
             put(parameters, average)
             score = word_error_rate(network, clips)
@@ -319,8 +382,12 @@ def main() -> None:
             log.flush()
             done = Progress(step=step + 1, best_step=None, best_score=None, run=run, scores=tuple(scores))
             save_checkpoint(options.out / "checkpoints", network, optimizer, done, average)
-    put(parameters, average)
-    export(network, options.out / "model")
+    if first:
+        put(parameters, average)
+        export(network, options.out / "model")
+    if processes > 1:
+        dist.barrier()
+        dist.destroy_process_group()
 
 
 if __name__ == "__main__":
