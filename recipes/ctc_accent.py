@@ -32,11 +32,15 @@ ACCENT: str = "hindi"
 # a prepared corpus instead of the simulated accent
 DATA: Path | None = None
 GUARDS: tuple[Path, ...] = ()
+# speech the base serves already, to be trained on too, so that it is not unlearned
+REPLAY: tuple[Path, ...] = ()
 # of the simulated accent: speakers, and sentences by each of them
 TRAIN_SIZE: tuple[int, ...] = (60, 50)
 DEV_SIZE: tuple[int, ...] = (6, 5)
 TEST_SIZE: tuple[int, ...] = (16, 12)
 GUARD_SIZE: tuple[int, ...] = (12, 10)
+# of the standard voice, which has no accent: for training beside the accent
+REPLAY_SIZE: tuple[int, ...] = (40, 25)
 SPEC = AdapterSpec(rank=32)
 TRAIN = TrainSettings(epochs=3.0, learning_rate=3e-3, time_masks=0)
 
@@ -44,12 +48,12 @@ TRAIN = TrainSettings(epochs=3.0, learning_rate=3e-3, time_masks=0)
 def main(run: Run) -> Verdict:
     """Load, read the sets, score the base, train, score what ships, prove."""
     model = load_model(BASE, language=LANGUAGE)
-    data, guards = DATA, list(GUARDS)
+    data, guards, replay = DATA, list(GUARDS), list(REPLAY)
     if data is None:
         data = make_synthetic(run, ACCENT, train=TRAIN_SIZE, dev=DEV_SIZE, test=TEST_SIZE)
-    if not guards:
-        guards = [make_synthetic(run, "standard", test=GUARD_SIZE) / "test.jsonl"]
-    sets = read_sets(run, data, guards=guards)
+        standard = make_synthetic(run, "standard", train=REPLAY_SIZE, test=GUARD_SIZE)
+        guards, replay = guards or [standard / "test.jsonl"], replay or [standard / "train.jsonl"]
+    sets = read_sets(run, data, guards=guards, replay=replay)
     base = score_sets(run, model, sets, system="base")
     train_on(run, model, sets, spec=SPEC, settings=TRAIN)
     shipped = load_shipped(run, BASE, language=LANGUAGE)

@@ -10,7 +10,7 @@ from speechadapt.adapt.spec import AdapterSpec, TrainSettings
 from speechadapt.adapt.train import plan_steps, train_adapter
 from speechadapt.bundled import load_bundled
 from speechadapt.data.hypothesis import Hypothesis, read_hypotheses, write_hypotheses
-from speechadapt.data.manifest import Manifest
+from speechadapt.data.manifest import Manifest, join_manifests
 from speechadapt.data.splits import LeakReport, drop_leaks
 from speechadapt.data.utterance import Utterance
 from speechadapt.errors import ManifestError, MisuseError, TrainingError
@@ -67,6 +67,7 @@ def read_sets(
     *,
     tests: Sequence[Path] = (),
     guards: Sequence[Path] = (),
+    replay: Sequence[Path] = (),
     make_guard: bool = True,
     language: str | None = None,
     strict: bool = False,
@@ -79,6 +80,8 @@ def read_sets(
         data: a folder with train.jsonl and dev.jsonl.
         tests: test manifests; none takes `data`'s own test.jsonl.
         guards: manifests of speech that the base serves and must go on serving.
+        replay: manifests of such speech to be trained on beside the corpus, so that it is not unlearned (rehearsal, Robins 1995); freed of
+            leaks like the rest.
         make_guard: without guards, let synthetic standard English stand in where the language is English.
         language: of the speech; None takes what the training rows say.
         strict: refuse such rows instead of dropping them.
@@ -88,10 +91,15 @@ def read_sets(
         ManifestError: a manifest is missing, or `strict` and rows are shared.
         TrainingError: no row is left to train on or to choose checkpoints by.
     """
-    tests = check_data(data, tests, guards, corpus=corpus)
+    tests = check_data(data, tests, guards, replay, corpus=corpus)
     rows = {split: Manifest.read(data / f"{split}.jsonl") for split in ("train", "dev")}
     if not guards and make_guard:
         guards = _standard_guard(run, language or language_of(rows["train"]))
+    if replay:
+        again = [Manifest.read(path) for path in replay]
+        own, more = len(rows["train"]), sum(map(len, again))
+        rows["train"] = join_manifests([rows["train"], *again], name="train")
+        run.say(f"train: {own} utterances of the corpus and {more} of replay, so that the adapter does not unlearn what the base knows")
     scored = _name_sets([(path, "test") for path in tests] + [(path, "guard") for path in guards])
     kept: dict[str, Manifest] = {}
     dropped: dict[str, LeakReport] = {}
@@ -120,7 +128,9 @@ def _tell_leaks(run: Run, split: str, report: LeakReport, strict: bool) -> None:
     run.say(f"{split}: {report}")
 
 
-def check_data(data: Path, tests: Sequence[Path] = (), guards: Sequence[Path] = (), *, corpus: str = "CORPUS") -> list[Path]:
+def check_data(
+    data: Path, tests: Sequence[Path] = (), guards: Sequence[Path] = (), replay: Sequence[Path] = (), *, corpus: str = "CORPUS"
+) -> list[Path]:
     """Say early what is missing.
 
     Returns:
@@ -137,7 +147,7 @@ def check_data(data: Path, tests: Sequence[Path] = (), guards: Sequence[Path] = 
             raise ManifestError(f"{data}: no {split}.jsonl in it, train.jsonl and dev.jsonl are needed. Make them with: {prepare} --splits speaker")
     if not tests and not (data / "test.jsonl").is_file():
         raise ManifestError(f"{data}: no test.jsonl in it and no other test manifest given, so nothing could be proved. Give one with --test.")
-    for path in (*tests, *guards):
+    for path in (*tests, *guards, *replay):
         if not path.is_file():
             raise ManifestError(f"{path}: no such manifest. Check the path, or make it with: speechadapt prepare")
     return list(tests) or [data / "test.jsonl"]
@@ -409,7 +419,7 @@ class AdaptJob:
 
     Attributes:
         base, revision: which pretrained model.
-        data: a prepared corpus. tests, guards: manifests; `read_sets` says what stands in for missing ones.
+        data: a prepared corpus. tests, guards, replay: manifests; `read_sets` says what they are for and what stands in for missing ones.
         make_guard: whether synthetic standard English stands in for a missing guard where the language is English.
         strict: refuse leaks. language: None takes what the training rows say.
         normalizer: None takes `english` for English, `basic:LANGUAGE` for others, and `basic` where no one language is named (CTC bases).
@@ -422,6 +432,7 @@ class AdaptJob:
     revision: str | None = None
     tests: tuple[Path, ...] = ()
     guards: tuple[Path, ...] = ()
+    replay: tuple[Path, ...] = ()
     make_guard: bool = True
     strict: bool = False
     language: str | None = None
@@ -439,7 +450,7 @@ class AdaptJob:
             ManifestError: a manifest is missing.
             MisuseError: minutes outside 0.1 to 100,000.
         """
-        check_data(self.data, self.tests, self.guards)
+        check_data(self.data, self.tests, self.guards, self.replay)
         if self.minutes is not None and not 0.1 <= self.minutes <= 100_000:
             raise MisuseError(f"--minutes {self.minutes:g}: must be from 0.1 to 100000. Correct the number.")
 
@@ -455,7 +466,16 @@ def adapt_and_prove(run: Run, job: AdaptJob) -> Verdict:
     if model.language is None and model.task is not None:  # a CTC model has neither token: the text alone decides what it writes
         raise MisuseError(f"{job.data}: its rows name no one language, and {job.base} knows many. Give --language, for example --language en.")
     normalizer = job.normalizer or normalizer_for(model.language)
-    sets = read_sets(run, job.data, tests=job.tests, guards=job.guards, make_guard=job.make_guard, language=model.language, strict=job.strict)
+    sets = read_sets(
+        run,
+        job.data,
+        tests=job.tests,
+        guards=job.guards,
+        replay=job.replay,
+        make_guard=job.make_guard,
+        language=model.language,
+        strict=job.strict,
+    )
     base = score_sets(run, model, sets, system="base", normalizer=normalizer, by=job.by)
     train_on(run, model, sets, spec=job.spec, settings=job.train, minutes=job.minutes, normalizer=normalizer)
     shipped = load_shipped(run, job.base, revision=job.revision, language=language, device=job.device)

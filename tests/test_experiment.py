@@ -63,6 +63,21 @@ def test_rows_that_share_a_speaker_or_sentence_go_and_are_named(data: Path, run:
     assert "dev: 1 of 2 rows dropped because they share something with test, guard: 1 by sentence" in err
 
 
+def test_replay_is_trained_on_without_what_it_shares_with_test_and_guard(data: Path, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    guard = write(data / "guard.jsonl", row("g1", "the kettle boils", "fay"))
+    replay = write(
+        data.parent / "standard" / "train.jsonl", row("r1", "a dog barked", "gus"), row("r2", "the kettle boils", "gus"), row("r3", "go", "eve")
+    )
+    sets = read_sets(run, data, guards=[guard], replay=[replay])
+    assert [u.id for u in sets.train] == ["t1", "t2", "t3", "r1"]
+    assert [sets.train.audio_path(u) for u in sets.train][2:] == [data / "t3.flac", data.parent / "standard" / "r1.flac"]
+    assert [u.id for u in sets.dev] == ["d1", "d2"]
+    assert json.loads(run.leaks.read_text())["train"]["ids_by_cause"] == {"speaker": ["r3"], "recording": [], "sentence": ["r2"]}
+    assert "train: 3 utterances of the corpus and 3 of replay" in capsys.readouterr().err
+    with pytest.raises(ManifestError, match=r"none\.jsonl: no such manifest"):
+        read_sets(run, data, guards=[guard], replay=[data / "none.jsonl"])
+
+
 def test_strict_refuses_instead(data: Path, run: Run) -> None:
     guard = write(data / "guard.jsonl", row("g2", "something else", "bob"))
     with pytest.raises(ManifestError, match=r"train: 1 of 3 rows share a speaker, recording or sentence with test, guard; .*leaks\.json names them"):

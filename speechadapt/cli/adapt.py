@@ -9,6 +9,7 @@ speechadapt adapt openai/whisper-tiny.en data/mine
 speechadapt adapt openai/whisper-base data/mine --language en --minutes 15 --out runs/mine
 speechadapt adapt facebook/wav2vec2-base-960h data/mine --vocabulary keep
 speechadapt adapt openai/whisper-tiny.en data/mine --test data/other/test.jsonl --guard data/british/test.jsonl --steps 200
+speechadapt adapt openai/whisper-tiny.en data/mine --guard data/british/test.jsonl --replay data/british/train.jsonl
 """
 
 SPEC_FIELDS = ("method", "rank", "alpha", "dropout", "targets", "vocabulary", "rare")
@@ -31,6 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     more = "may be repeated"
     parser.add_argument("--test", action="append", type=Path, default=[], metavar="M", help=f"test manifest (default: DATA_DIR/test.jsonl); {more}")
     parser.add_argument("--guard", action="append", type=Path, default=[], metavar="M", help=f"speech the base must go on serving; {more}")
+    parser.add_argument(
+        "--replay", action="append", type=Path, default=[], metavar="M", help=f"such speech to train on too, not to unlearn it; {more}"
+    )
     parser.add_argument("--no-guard", action="store_true", help="do not make synthetic standard English where no guard is given")
     parser.add_argument("--out", type=Path, metavar="DIR", help="the run folder (default: runs/ and the names of corpus and base)")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
@@ -74,6 +78,7 @@ def execute(options: argparse.Namespace) -> int:
         data=options.data,
         tests=tuple(options.test),
         guards=tuple(options.guard),
+        replay=tuple(options.replay),
         make_guard=not options.no_guard,
         strict=options.strict,
         language=options.language,

@@ -1,7 +1,9 @@
 """Manifest: an immutable sequence of utterances, read from and written to JSON Lines with NeMo's names."""
 
+import dataclasses
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -124,6 +126,23 @@ class Manifest(Sequence[Utterance]):
             return []
         roots = read_json(file).get("audio_roots", [])
         return [Path(root).resolve() for root in roots]
+
+
+def join_manifests(manifests: Sequence[Manifest], name: str) -> Manifest:
+    """One manifest of several, in their order, wherever each of them lies.
+
+    Every audio path is checked by the manifest it comes from, then written relative to the deepest folder that holds all of the audio.
+
+    Args:
+        manifests: at least one.
+        name: of the whole.
+
+    Raises:
+        ManifestError: an id stands twice, or a path is refused (see `Manifest.audio_path`).
+    """
+    rows = [(utterance, manifest.audio_path(utterance)) for manifest in manifests for utterance in manifest]
+    folder = Path(os.path.commonpath([path.parent for _, path in rows])) if rows else manifests[0].folder
+    return Manifest((dataclasses.replace(u, audio_filepath=path.relative_to(folder).as_posix()) for u, path in rows), folder=folder, name=name)
 
 
 def stream_manifest(path: Path | str) -> Iterator[Utterance]:

@@ -44,7 +44,11 @@ def load_model(
             raise MisuseError(f'task is "{task}", but {base} is a CTC model, which can only transcribe. Choose a multilingual Whisper to translate.')
         with _quiet_transformers(found):
             network, front_end, vocabulary = read_ctc(found, language)
-        return CTCModel(found, _ready(found, network, device), front_end, vocabulary, language=language)
+        network = _ready(found, network, device)
+        if network.device.type == "cpu":
+            # torch's fused attention has to be masked here, and is slower on processors than the plain products (docs/log.md)
+            network.set_attn_implementation("eager")
+        return CTCModel(found, network, front_end, vocabulary, language=language)
     raise ModelError(
         f'{base}: a model of type "{family}", which is neither Whisper nor CTC; supported are whisper, {", ".join(CTC_TYPES)}. Choose one of these.'
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from speechadapt.data.manifest import Manifest, stream_manifest
+from speechadapt.data.manifest import Manifest, join_manifests, stream_manifest
 from speechadapt.data.utterance import Utterance
 from speechadapt.errors import ManifestError
 
@@ -106,3 +106,25 @@ def test_absolute_paths_need_a_listed_root(tmp_path: Path) -> None:
     (tmp_path / "corpus.json").write_text(json.dumps({"audio_roots": [str(tmp_path / "corp")]}))  # a prefix of the name is not a parent
     with pytest.raises(ManifestError, match=r"is absolute"):
         manifest.audio_path(manifest[0])
+
+
+def test_joined_manifests_find_their_audio_wherever_it_lies(tmp_path: Path) -> None:
+    one = Manifest([utterance(1), utterance(2)], folder=tmp_path / "accent", name="train")
+    other = Manifest([utterance(3, audio_filepath="3.flac")], folder=tmp_path / "more" / "standard", name="replay")
+    joined = join_manifests([one, other], name="both")
+    assert [u.id for u in joined] == ["c-1", "c-2", "c-3"]
+    assert (joined.name, joined.folder) == ("both", tmp_path.resolve())
+    assert [u.audio_filepath for u in joined] == ["accent/audio/1.flac", "accent/audio/2.flac", "more/standard/3.flac"]
+    for manifest in (one, other):
+        for u in manifest:
+            assert joined.audio_path(next(row for row in joined if row.id == u.id)) == manifest.audio_path(u)
+
+
+def test_joining_does_not_open_a_way_out_of_a_folder(tmp_path: Path) -> None:
+    inside = Manifest([utterance(1)], folder=tmp_path / "mine", name="mine")
+    for path, told in (("../secret.flac", "leaves the folder of its manifest"), ("/etc/passwd", "is absolute and lies under none")):
+        stranger = Manifest([utterance(2, audio_filepath=path)], folder=tmp_path / "theirs", name="theirs")
+        with pytest.raises(ManifestError, match=rf'utterance "c-2" \(theirs\): audio_filepath ".*" {told}'):
+            join_manifests([inside, stranger], name="both")
+    with pytest.raises(ManifestError, match=r'manifest "both": 1 ids stand more than once, the first is "c-1"'):
+        join_manifests([inside, inside], name="both")
