@@ -3,6 +3,7 @@
 A script reads its corpus' lists into `CorpusRow`s, counts what it had to drop or repair in an `Intake`, and hands both to `finish_corpus`.
 """
 
+from speechadapt.preparation.archives import is_archive, is_junk, unpack
 from speechadapt.preparation.corpus import Corpus, CorpusRow, PrepareOptions, Recipe
 from speechadapt.preparation.finish import finish_corpus
 from speechadapt.preparation.intake import Drop, Intake
@@ -10,6 +11,7 @@ from speechadapt.preparation.labels import accent_slug, gender_of, read_accent_m
 from speechadapt.preparation.locate import find_file, locate_audio
 from speechadapt.preparation.options import read_settings
 from speechadapt.preparation.report import PrepReport
+from speechadapt.preparation.segments import Segment, merge_segments
 
 __all__ = [
     "Corpus",
@@ -19,12 +21,17 @@ __all__ = [
     "PrepReport",
     "PrepareOptions",
     "Recipe",
+    "Segment",
     "accent_slug",
     "find_file",
     "finish_corpus",
     "gender_of",
+    "is_archive",
+    "is_junk",
     "locate_audio",
+    "merge_segments",
     "read_accent_map",
     "read_settings",
     "speaker_key",
+    "unpack",
 ]
