@@ -28,6 +28,8 @@ TRAIN_SIZE: tuple[int, ...] = (16, 36)
 DEV_SIZE: tuple[int, ...] = (6, 5)
 TEST_SIZE: tuple[int, ...] = (10, 12)
 GUARD_SIZE: tuple[int, ...] = (10, 8)
+# of the voice without the accent, to be trained on too, so that it is not unlearned
+REPLAY_SIZE: tuple[int, ...] = (10, 15)
 SPEC = AdapterSpec(rank=32)
 TRAIN = TrainSettings(epochs=2.5, evaluate_every=25)
 
@@ -36,8 +38,8 @@ def main(run: Run) -> Verdict:
     """Load, speak the corpus, score the base, train, score what ships, prove, and show two clips."""
     model = load_model(BASE)
     data = make_synthetic(run, ACCENT, train=TRAIN_SIZE, dev=DEV_SIZE, test=TEST_SIZE)
-    guard = make_synthetic(run, "standard", test=GUARD_SIZE)
-    sets = read_sets(run, data, guards=[guard / "test.jsonl"])
+    standard = make_synthetic(run, "standard", train=REPLAY_SIZE, test=GUARD_SIZE)
+    sets = read_sets(run, data, guards=[standard / "test.jsonl"], replay=[standard / "train.jsonl"])
     base = score_sets(run, model, sets, system="base")
     train_on(run, model, sets, spec=SPEC, settings=TRAIN)
     shipped = load_shipped(run, BASE)

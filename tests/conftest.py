@@ -70,6 +70,7 @@ QUICK = {
     "DEV_SIZE": "2,1",
     "TEST_SIZE": "3,1",
     "GUARD_SIZE": "2,1",
+    "REPLAY_SIZE": "2,1",
     "SPEC.rank": "4",
     "TRAIN.steps": "2",
     "TRAIN.evaluate_every": "1",

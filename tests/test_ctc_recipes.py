@@ -17,6 +17,7 @@ SMALL = {
     "DEV_SIZE": "2,1",
     "TEST_SIZE": "3,1",
     "GUARD_SIZE": "2,1",
+    "REPLAY_SIZE": "2,1",
     "SPEC.rank": "4",
     "TRAIN.steps": "2",
     "TRAIN.evaluate_every": "1",
@@ -48,7 +49,7 @@ def test_recipe_runs_on_the_embedded_base(recipe: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_an_accent_is_learned_in_minutes(tmp_path: Path) -> None:
     """A quarter of the recipe's speech and time, so half of what it reaches is asked for."""
-    sets, _ = run("ctc_accent", tmp_path / "run", TRAIN_SIZE="12,20", TEST_SIZE="8,6", GUARD_SIZE="6,6")
+    sets, _ = run("ctc_accent", tmp_path / "run", TRAIN_SIZE="12,20", TEST_SIZE="8,6", GUARD_SIZE="6,6", REPLAY_SIZE="8,10")
     test = sets[0]
     assert test["verdict"] == "better"
     assert test["adapted"]["wer"] < 0.75 * test["base"]["wer"]

@@ -23,7 +23,7 @@ SHORTER = {
     "TrainSettings(steps=100)": "TrainSettings(steps=2)",
     "--epochs 3": "--steps 2",
     "run new_language": "run new_language --set TRAIN.steps=2 --set TRAIN_SIZE=3,3 --set DEV_SIZE=2,2 --set TEST_SIZE=3,2",
-    "run ctc_accent": "run ctc_accent --set TRAIN.steps=2 --set TRAIN_SIZE=3,3 --set DEV_SIZE=2,2 --set TEST_SIZE=3,2",
+    "run ctc_accent": "run ctc_accent --set TRAIN.steps=2 --set REPLAY_SIZE=3,3 --set TRAIN_SIZE=3,3 --set DEV_SIZE=2,2 --set TEST_SIZE=3,2",
 }
 """What stands in the pages for hours of a user's own speech, and what stands in for it on a few seconds of tones."""
 
@@ -121,7 +121,10 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "hindi", tmp_path / "spoken", PrepareOptions(), script.Settings(dev_speakers=0, test_speakers=0, train_speakers=6, train_utterances=2)
     )
     script.prepare(
-        "standard", tmp_path / "guard", PrepareOptions(), script.Settings(train_speakers=0, dev_speakers=0, test_speakers=2, test_utterances=1)
+        "standard",
+        tmp_path / "guard",
+        PrepareOptions(),
+        script.Settings(train_speakers=2, train_utterances=2, dev_speakers=0, test_speakers=2, test_utterances=1),
     )
     manifest = Manifest.read(tmp_path / "spoken" / "train.jsonl")
     lines = ["audio_filepath,text,speaker,accent,language"]
@@ -142,7 +145,10 @@ def test_every_command_and_example_works_in_the_order_of_the_page(page: str, des
             words = shlex.split(shortened(line.removeprefix("$ ")))
             if words[0] != "speechadapt":
                 continue
-            words += {"adapt": ["--guard", GUARD], "run": [] if "new_language" in words else ["--set", f"GUARDS={GUARD}"]}.get(words[1], [])
+            words += {
+                "adapt": [] if "--guard" in words else ["--guard", GUARD],
+                "run": [] if "new_language" in words else ["--set", f"GUARDS={GUARD}"],
+            }.get(words[1], [])
             code = main(words[1:])
             # 1 is a verdict or a finding, not a failure of the command; 2 would be misuse
             assert code in (0, 1), f"{page}: {line}: {capsys.readouterr().err}"
