@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from speechadapt.score.compare import Comparison, compare
     from speechadapt.score.report import ScoreReport
     from speechadapt.text.ngram import write_arpa
+    from speechadapt.text.spelling import spell_for_ctc
     from speechadapt.transcriber import Transcriber
 
 PUBLIC = {
@@ -35,13 +36,14 @@ PUBLIC = {
     "compare": "speechadapt.score.compare",
     "evaluate": "speechadapt.evaluation",
     "load_model": "speechadapt.models.load",
+    "spell_for_ctc": "speechadapt.text.spelling",
     "train_adapter": "speechadapt.adapt.train",
     "write_arpa": "speechadapt.text.ngram",
 }
 
 __all__ = [
     "AdapterSpec", "Comparison", "Hypothesis", "Manifest", "ScoreReport", "TrainSettings", "Transcriber", "Utterance",
-    "align_text", "compare", "evaluate", "load_model", "train_adapter", "write_arpa",
+    "align_text", "compare", "evaluate", "load_model", "spell_for_ctc", "train_adapter", "write_arpa",
 ]  # fmt: skip
 
 

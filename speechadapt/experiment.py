@@ -19,7 +19,7 @@ from speechadapt.files import read_json, write_json, write_text
 from speechadapt.models.load import load_model
 from speechadapt.models.random_base import write_random_base
 from speechadapt.models.speech_model import DecodeSettings, SpeechModel
-from speechadapt.preparation import PrepareOptions
+from speechadapt.preparation import PrepareOptions, available_cores
 from speechadapt.preparation.report import REPORT_FILE
 from speechadapt.provenance import package_version
 from speechadapt.runs import Run
@@ -29,6 +29,7 @@ from speechadapt.score.render import run_markdown
 from speechadapt.score.report import DEFAULT_GROUPS, ScoreReport, score
 from speechadapt.score.verdict import ComparisonSet, comparison_set, write_comparison
 from speechadapt.settings import to_json
+from speechadapt.text.languages import primary_language
 from speechadapt.transcriber import Transcriber
 from speechadapt.units import clock
 
@@ -54,11 +55,15 @@ class ScoredSet:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Sets:
-    """What a run trains on, chooses checkpoints by, and is judged by; nothing is shared between the first two and the third."""
+    """What a run trains on, chooses checkpoints by, and is judged by; nothing is shared between the first two and the third.
+
+    `replayed` rows were read into `train` beside the corpus's own, before leaks were dropped.
+    """
 
     train: Manifest
     dev: Manifest
     scored: tuple[ScoredSet, ...]
+    replayed: int = 0
 
 
 def read_sets(
@@ -95,11 +100,16 @@ def read_sets(
     rows = {split: Manifest.read(data / f"{split}.jsonl") for split in ("train", "dev")}
     if not guards and make_guard:
         guards = _standard_guard(run, language or language_of(rows["train"]))
-    if replay:
-        again = [Manifest.read(path) for path in replay]
-        own, more = len(rows["train"]), sum(map(len, again))
-        rows["train"] = join_manifests([rows["train"], *again], name="train")
-        run.say(f"train: {own} utterances of the corpus and {more} of replay, so that the adapter does not unlearn what the base knows")
+    rehearsed: list[Manifest] = []
+    for path in replay:
+        manifest, report = drop_leaks(Manifest.read(path), [rows["dev"]])  # dev chooses the checkpoint, so it must not be trained on either
+        if report.total:
+            run.say(f"replay {path}: {report}")
+        rehearsed.append(manifest)
+    more = sum(map(len, rehearsed))
+    if more:
+        run.say(f"train: {len(rows['train'])} utterances of the corpus and {more} of replay, so that less of what the base knows is unlearned")
+        rows["train"] = join_manifests([rows["train"], *rehearsed], name="train")
     scored = _name_sets([(path, "test") for path in tests] + [(path, "guard") for path in guards])
     kept: dict[str, Manifest] = {}
     dropped: dict[str, LeakReport] = {}
@@ -110,7 +120,7 @@ def read_sets(
         _tell_leaks(run, split, report, strict)
     for one in scored:
         run.say(f"{one.role} {one.name}: {len(one.manifest)} utterances, {len(one.manifest.speakers)} speakers, {clock(one.manifest.hours * 3600)}")
-    return Sets(train=kept["train"], dev=kept["dev"], scored=scored)
+    return Sets(train=kept["train"], dev=kept["dev"], scored=scored, replayed=more)
 
 
 def _tell_leaks(run: Run, split: str, report: LeakReport, strict: bool) -> None:
@@ -217,7 +227,7 @@ def make_synthetic(
         return out
     run.say(f"synthetic {name}: speaking {sum(speakers * each for speakers, each in (train, dev, test))} sentences")
     script = load_bundled("data_prep", corpus)
-    script.prepare(accent, out, PrepareOptions(seed=seed), script.Settings(**sizes))
+    script.prepare(accent, out, PrepareOptions(seed=seed, jobs=available_cores()), script.Settings(**sizes))
     return out
 
 
@@ -244,7 +254,7 @@ def random_base(run: Run, base: str, *, seed: int = 0) -> str:
 
 def _standard_guard(run: Run, language: str | None) -> tuple[Path, ...]:
     """Synthetic standard English for English; nothing, and a line that says so, for other languages or without the voice."""
-    if language is not None and language.split("-")[0] != "en":
+    if language is not None and primary_language(language) != "en":
         run.say(f"no guard set: none was given, and none can be made for {language}. What the adapter costs elsewhere stays unknown.")
         return ()
     if package_version("hibari-tts") is None:
@@ -387,6 +397,7 @@ def _notes(run: Run, sets: Sets) -> list[str]:
         f"training: {training['steps']} steps, learning rate {training['settings']['learning_rate']:g}; the adapter is that of step "
         f"{training['chosen_step']}, chosen by the dev set",
         *training.get("vocabulary", []),
+        *([f"at the end of training, {training['symptom']}"] if training.get("symptom") else []),
     ]
     for reason, ids in training["dropped"].items():
         notes.append(f"left out of training: {reason}: {len(ids)}")
@@ -394,7 +405,8 @@ def _notes(run: Run, sets: Sets) -> list[str]:
     for split, manifest in (("train", sets.train), ("dev", sets.dev)):
         size = f"{len(manifest)} utterances, {len(manifest.speakers)} speakers, {clock(manifest.hours * 3600)}"
         gone = f"{leaks[split]['dropped']} of {leaks[split]['rows']} rows dropped for sharing something with a test or guard set"
-        notes.append(f"{split}: {size}; {gone}")
+        replayed = f", {sets.replayed} rows of replay among them" if split == "train" and sets.replayed else ""
+        notes.append(f"{split}: {size}{replayed}; {gone}")
     return [*notes, f"code {environment['code'] or 'from a wheel'}; {packages}", "settings.json, environment.json and recipe.py repeat it"]
 
 
@@ -488,4 +500,4 @@ def normalizer_for(language: str | None) -> str:
     """`english` for English, `basic:LANGUAGE` for others, plain `basic` where nobody names a language."""
     if language is None:
         return "basic"
-    return "english" if language.split("-")[0] == "en" else f"basic:{language}"
+    return "english" if primary_language(language) == "en" else f"basic:{language}"

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 KINDS = ("wav2vec2-layer", "wav2vec2-group", "hubert", "wavlm", "conformer", "conformer-rotary", "data2vec", "w2v-bert", "w2v-bert-adapter", "mms")
-"""Those with an output layer; `raw` and `raw-pretraining` have none."""
+"""Those with an output layer; `raw`, `raw-pretraining` and `raw-w2v-bert` have none."""
 LETTERS = "ETAONIHSRDLUMWCFGYPBVK'XJQZ"
 MMS_LETTERS = {"eng": "etaonihsrdlu'", "swh": "aiunkemlwohtsyjbgdzpfvrc'"}
 WIDTH = 32
@@ -31,6 +31,10 @@ def write_tiny_ctc(kind: str, out: Path, seed: int = 0) -> None:
         made = transformers.Wav2Vec2Model(_config("wav2vec2-layer"))
     elif kind == "raw-pretraining":
         made = transformers.Wav2Vec2ForPreTraining(_config("wav2vec2-layer"))
+    elif kind == "raw-w2v-bert":
+        config = _config("w2v-bert")
+        config.vocab_size = None  # as facebook/w2v-bert-2.0 has it
+        made = transformers.Wav2Vec2BertModel(config)
     else:
         made = transformers.AutoModelForCTC.from_config(_config(kind))
     _stir(made)
@@ -101,7 +105,7 @@ def _write_language_adapters(model: Any, out: Path) -> None:
 
 
 def _preprocessor(kind: str) -> dict[str, Any]:
-    if kind.startswith("w2v-bert"):
+    if "w2v-bert" in kind:
         return {
             "feature_extractor_type": "SeamlessM4TFeatureExtractor",
             "feature_size": 80,

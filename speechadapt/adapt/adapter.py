@@ -128,6 +128,11 @@ def load_adapter(model: SpeechModel, folder: Path) -> AdapterRef:
     must_be_bare(model)
     ref = read_adapter(folder)
     found = base_fingerprint(model, head=ref.head)
+    if found != ref.base_fingerprint and ref.base_id == model.base.id and ref.language != model.language:
+        raise AdapterError(
+            f"{folder}: was trained for language {ref.language}, the base was loaded for {model.language}, where it has other weights. "
+            f"Load {ref.base_id} with language {ref.language}."
+        )
     if found != ref.base_fingerprint:
         raise AdapterError(
             f"{folder}: was trained on {ref.base_id} (fingerprint {ref.base_fingerprint[:12]}), "
@@ -137,8 +142,10 @@ def load_adapter(model: SpeechModel, folder: Path) -> AdapterRef:
         model.load_vocabulary(ref.folder)
     try:
         model.network = PeftModel.from_pretrained(model.network, str(folder), is_trainable=False)
-    except (ValueError, RuntimeError, OSError) as error:
-        raise AdapterError(f"{folder}: could not be loaded ({str(error).splitlines()[0]}). Copy the adapter again.") from error
+    except (ValueError, RuntimeError, OSError, KeyError, TypeError, AttributeError) as error:
+        # torch's first line only announces the others
+        lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.strip().endswith(":")]
+        raise AdapterError(f"{folder}: could not be loaded ({lines[0] if lines else type(error).__name__}). Copy the adapter again.") from error
     model.network.eval()
     model.adapted = True
     return ref

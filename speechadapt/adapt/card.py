@@ -50,15 +50,22 @@ def _with_peft(model: SpeechModel) -> str:
 from transformers import WhisperForConditionalGeneration
 model = PeftModel.from_pretrained(WhisperForConditionalGeneration.from_pretrained("{model.base.id}"), "{FOLDER}")"""
     head, where = "", f'"{model.base.id}"'
+    # MMS keeps an adapter, an output layer and a vocabulary per language, and takes those of English unless it is told
+    mms = getattr(model.network.get_base_model().config, "adapter_attn_dim", None) is not None  # type: ignore[operator]
+    language = f', target_lang="{model.language}", ignore_mismatched_sizes=True' if mms else ""
     if model.base.source == "embedded":  # it lies inside our package, and has no name that transformers knows
         head, where = f'from speechadapt.models.sources import find_base\nfolder = find_base("{model.base.id}").folder\n', "folder"
+    layer = ""
     if model.head == "kept":
-        options, vocabulary = "", where
+        options, vocabulary = language, where + (f', target_lang="{model.language}"' if mms else "")
     else:
         size = model.network.get_parameter(f"base_model.model.{HEAD}.modules_to_save.default.weight").shape[0]
-        options, vocabulary = f", vocab_size={size}, ignore_mismatched_sizes=True", f'"{FOLDER}"'
+        options, vocabulary = language or f", vocab_size={size}, ignore_mismatched_sizes=True", f'"{FOLDER}"'
+        if mms:  # its own layer of the language is loaded first, in its own size
+            head = f"import torch\n{head}"
+            layer = f"base.{HEAD} = torch.nn.Linear(base.{HEAD}.in_features, {size})\n"
     return f"""from peft import PeftModel
 from transformers import AutoModelForCTC, Wav2Vec2CTCTokenizer
 {head}base = AutoModelForCTC.from_pretrained({where}{options})
-model = PeftModel.from_pretrained(base, "{FOLDER}").eval()
+{layer}model = PeftModel.from_pretrained(base, "{FOLDER}").eval()
 tokenizer = Wav2Vec2CTCTokenizer.from_pretrained({vocabulary})"""

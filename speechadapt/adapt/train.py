@@ -352,8 +352,7 @@ class _Run:
         settings = wish.for_family(model.family)
         self.model, self.train, self.spec, self.settings, self.out, self.validate = model, train, spec, settings, out, validate
         self.vocabulary = fit_vocabulary(model, train, spec, settings)
-        model.infinite.clear()  # a probe may have left something, and so below
-        model.symptom()
+        model.forget_losses()  # of a probe
         self.data = TrainingData(model, train)
         self.plan = batch_plan(self.data.durations, settings)
         self.evaluate_every = settings.evaluate_every or max(1, math.ceil(len(self.plan) / 10))
@@ -375,6 +374,7 @@ class _Run:
         self.optimizer = torch.optim.AdamW(self.parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
         self.average = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
         self.scores: list[tuple[int, float]] = []
+        self.symptom: str | None = None
         self.log_path = out / "train.jsonl"
         self.audio_seconds = 0.0
         self.writer: Any = None
@@ -539,9 +539,10 @@ class _Run:
         if self.accelerator.is_main_process:
             save_checkpoint(self.checkpoints, self.model.network, self.optimizer, progress, self.average)
         self.accelerator.wait_for_everyone()
-        symptom = next((found for found in self.gather(self.model.symptom()) if found), None)  # the same for all, so that none is left waiting
-        if symptom is not None:
-            raise TrainingError(f"step {step}: {symptom} Checkpoints so far are kept in {self.checkpoints}.")
+        symptom = next((found for found in self.gather(self.model.symptom(step)) if found), None)  # the same for all, so that none is left waiting
+        if symptom is not None and symptom.stop:
+            raise TrainingError(f"step {step}: {symptom.told} Checkpoints so far are kept in {self.checkpoints}.")
+        self.symptom = symptom.told if symptom else None
 
     def finish(self) -> AdapterRef:
         """Load the best checkpoint; the first process writes the adapter."""
@@ -559,6 +560,8 @@ class _Run:
         accents = sorted({u.accent for u, _ in self.data.rows if u.accent is not None})
         if self.data.lost:
             tqdm.write(f"left out of training: {self.data.dropped}", file=sys.stderr)
+        if self.symptom:
+            tqdm.write(f"at the end, {self.symptom}", file=sys.stderr)
         if infinite:
             named = f"{', '.join(list(infinite)[:3])}{', …' if len(infinite) > 3 else ''}"
             tqdm.write(f"infinite loss, counted as 0: {sum(infinite.values())} times, of {len(infinite)} utterances ({named})", file=sys.stderr)
@@ -571,6 +574,7 @@ class _Run:
                 "head": self.model.head,
                 "vocabulary": list(self.vocabulary),
                 "infinite": infinite,
+                "symptom": self.symptom,
                 "scores": self.scores,
                 "chosen_step": chosen,
                 "trainable": count_parameters(self.model)[0],

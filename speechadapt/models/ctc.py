@@ -23,7 +23,7 @@ from speechadapt.models.ctc_beam import beam_texts
 from speechadapt.models.ctc_head import extended_head, new_head
 from speechadapt.models.ctc_network import CTCNetwork, FrontEnd
 from speechadapt.models.precision import use_bf16
-from speechadapt.models.speech_model import BaseModel, Decoded, DecodeSettings, SpeechModel, Word
+from speechadapt.models.speech_model import BaseModel, Decoded, DecodeSettings, SpeechModel, Symptom, Word
 from speechadapt.models.vocabulary import VOCABULARY_FILE, Vocabulary, read_table, read_vocabulary
 from speechadapt.models.vocabulary_choice import choose_vocabulary
 from speechadapt.text.spelling import spell_for_ctc
@@ -40,8 +40,9 @@ ENOUGH_LABELS = 100
 """Label tokens since the last question, below which nothing is concluded."""
 PLATEAU_STEPS = 1000
 """A new output layer writes nothing at first; with small batches and cool rates that was seen to last hundreds of steps."""
+PLATEAU_SPAN = 200
 PLATEAU_FALL = 0.1
-"""A loss that fell by this share since the last question is still going somewhere."""
+"""A loss that fell by this share within this many steps is still going somewhere."""
 
 
 class CTCModel(SpeechModel):
@@ -227,9 +228,14 @@ class CTCModel(SpeechModel):
         self._watch.see(log_probs.detach(), frames, self.vocabulary.blank, tokens, loss.detach())
         return loss
 
-    def symptom(self) -> str | None:
-        """Whether the model writes nothing but blanks and does not get away from it; see `SpeechModel.symptom`."""
-        return self._watch.symptom(new_head=self._head == "new")
+    def forget_losses(self) -> None:
+        """See `SpeechModel.forget_losses`."""
+        super().forget_losses()
+        self._watch = _BlankWatch()
+
+    def symptom(self, step: int) -> Symptom | None:
+        """Whether the model writes nothing but blanks; see `SpeechModel.symptom`. A new output layer is stopped only once its loss stays."""
+        return self._watch.symptom(step, new_head=self._head == "new")
 
     @torch.no_grad()  # not inference mode: tables of positions that a network keeps would be unfit for training afterwards
     def decode(self, waveforms: Sequence[Waveform], settings: DecodeSettings) -> list[Decoded]:
@@ -295,8 +301,7 @@ class _BlankWatch:
     """
 
     def __init__(self) -> None:
-        self.steps = 0
-        self.before = math.inf
+        self.history: list[tuple[int, float]] = []
         self._start()
 
     def _start(self) -> None:
@@ -313,24 +318,24 @@ class _BlankWatch:
         self.losses = self.losses + loss
         self.labels += labels
         self.calls += 1
-        self.steps += 1
 
-    def symptom(self, *, new_head: bool) -> str | None:
+    def symptom(self, step: int, *, new_head: bool) -> Symptom | None:
         """See `CTCModel.symptom`; begins to count anew."""
         if self.labels < ENOUGH_LABELS:
             return None
         share, loss = int(self.written) / self.labels, float(self.losses) / self.calls
-        before, labels, calls = self.before, self.labels, self.calls
-        self.before = loss
+        labels, calls = self.labels, self.calls
+        earlier = next((before for at, before in reversed(self.history) if at <= step - PLATEAU_SPAN), math.inf)
+        self.history.append((step, loss))
         self._start()
         if share >= COLLAPSED_SHARE:
             return None
-        told = f"over {calls} batches the model wrote {share * labels:.0f} letters where the labels have {labels}: it has collapsed to blanks"
+        told = f"over {calls} batches the model wrote {share * labels:.0f} letters where the labels have {labels}"
         if not new_head:
-            return f"{told}. Lower the learning rate, and check that the transcripts belong to their recordings."
-        if self.steps < PLATEAU_STEPS or loss <= before * (1 - PLATEAU_FALL):
-            return None
-        return (
-            f"{told}, and its loss no longer falls (from {before:.2f} to {loss:.2f} per letter). "
-            "Begin with short utterances, train more and smaller batches, halve the learning rate, or start from a base closer to the language."
-        )
+            advice = "Lower the learning rate, and check that the transcripts belong to their recordings."
+            return Symptom(told=f"{told}: it has collapsed to blanks. {advice}", stop=True)
+        advice = "Train longer, in more and smaller batches that begin with short utterances, or start from a base closer to the language."
+        if step < PLATEAU_STEPS or loss <= earlier * (1 - PLATEAU_FALL):
+            return Symptom(told=f"{told}: its new output layer does not write yet. {advice}", stop=False)
+        since = f"its loss no longer falls (from {earlier:.2f} to {loss:.2f} per letter in {PLATEAU_SPAN} steps or more)"
+        return Symptom(told=f"{told}: it has collapsed to blanks, and {since}. Halve the learning rate. {advice}", stop=True)

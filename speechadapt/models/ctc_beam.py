@@ -7,6 +7,7 @@ spelled with all letters equally likely.
 """
 
 import functools
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ BEHIND = 50.0
 """Natural-log units behind the best hypothesis at which one is given up."""
 LEAST_LOGPROB = -100.0
 """Instead of minus infinity, with which no sums can be made."""
+_SEARCHING = threading.Lock()
+"""Decoders are shared by whoever has the same vocabulary and settings, and keep the state of a search in themselves."""
 
 
 def beam_texts(log_probs: Sequence[torch.Tensor], vocabulary: Vocabulary, settings: DecodeSettings) -> list[tuple[list[int], float]]:
@@ -47,6 +50,11 @@ def beam_texts(log_probs: Sequence[torch.Tensor], vocabulary: Vocabulary, settin
     """
     if settings.lm is not None and settings.beam < 2:
         raise MisuseError(f"beam is {settings.beam}, but a language model (lm) needs several hypotheses to choose from. Set beam to 20 or more.")
+    with _SEARCHING:
+        return _search(log_probs, vocabulary, settings)
+
+
+def _search(log_probs: Sequence[torch.Tensor], vocabulary: Vocabulary, settings: DecodeSettings) -> list[tuple[list[int], float]]:
     if settings.lm is None:
         decoder = _decoder(vocabulary, settings.beam, None, 0.0, 0.0, 0)
     else:

@@ -15,6 +15,8 @@ from speechadapt.models.vocabulary import Vocabulary, read_table, read_vocabular
 from speechadapt.units import SAMPLING_RATE
 
 HEAD = {"lm_head.weight", "lm_head.bias"}
+UNUSED_ROWS = 32
+"""What most families of transformers give an output layer that nobody asked for."""
 
 
 def read_ctc(found: BaseModel, language: str | None) -> tuple[Any, FrontEnd, Vocabulary | None]:
@@ -41,6 +43,7 @@ def read_ctc(found: BaseModel, language: str | None) -> tuple[Any, FrontEnd, Voc
     if spoken:
         _check_language(found, language)
     # masks and dropped layers would be drawn inside the network, from other generators than ours; ours are in `CTCModel.mask`
+    fill_vocabulary_size(config)
     config.apply_spec_augment = False
     config.mask_time_prob = config.mask_feature_prob = config.layerdrop = 0.0
     network, report = AutoModelForCTC.from_pretrained(
@@ -60,6 +63,12 @@ def read_ctc(found: BaseModel, language: str | None) -> tuple[Any, FrontEnd, Voc
     if hasattr(network, "freeze_feature_encoder"):
         network.freeze_feature_encoder()
     return network, front_end, vocabulary
+
+
+def fill_vocabulary_size(config: Any) -> None:
+    """Give a size to the output layer of a base that was only pretrained and has none (w2v-BERT 2.0); it is replaced before training."""
+    if config.vocab_size is None:
+        config.vocab_size = UNUSED_ROWS
 
 
 def no_weights_missing(found: BaseModel, missing: Iterable[str]) -> None:

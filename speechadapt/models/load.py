@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
-from speechadapt.errors import MisuseError, ModelError
+from speechadapt.errors import MisuseError, ModelError, SpeechadaptError
 from speechadapt.files import read_json
 from speechadapt.models.ctc import CTCModel
 from speechadapt.models.ctc_files import no_weights_missing, read_ctc
-from speechadapt.models.sources import CTC_TYPES, find_base
+from speechadapt.models.sources import CTC_TYPES, find_base, of_another_family
 from speechadapt.models.speech_model import BaseModel, SpeechModel
 from speechadapt.models.whisper import WhisperModel
 
@@ -34,7 +35,8 @@ def load_model(
         MisuseError: a language, task or device that does not exist.
     """
     found = find_base(base, revision)
-    family = read_json(found.folder / "config.json").get("model_type")
+    config = read_json(found.folder / "config.json")
+    family = config.get("model_type") if isinstance(config, dict) else None
     if family == "whisper":
         with _quiet_transformers(found):
             network, tokenizer = _read_whisper(found)
@@ -49,9 +51,7 @@ def load_model(
             # torch's fused attention has to be masked here, and is slower on processors than the plain products (docs/log.md)
             network.set_attn_implementation("eager")
         return CTCModel(found, network, front_end, vocabulary, language=language)
-    raise ModelError(
-        f'{base}: a model of type "{family}", which is neither Whisper nor CTC; supported are whisper, {", ".join(CTC_TYPES)}. Choose one of these.'
-    )
+    raise ModelError(of_another_family(base, family))
 
 
 def _ready(found: BaseModel, network: Any, device: str | None) -> Any:
@@ -71,7 +71,9 @@ def _quiet_transformers(found: BaseModel) -> Iterator[None]:
     logging.set_verbosity_error()
     try:
         yield
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except SpeechadaptError:
+        raise
+    except (OSError, ValueError, TypeError, AttributeError, RuntimeError, SafetensorError, StrictDataclassError) as error:
         raise ModelError(f"{found.id}: {found.folder} could not be loaded ({str(error).splitlines()[0]}). Download the model again.") from error
     finally:
         logging.set_verbosity(verbosity)

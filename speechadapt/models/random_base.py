@@ -7,6 +7,7 @@ import torch
 
 from speechadapt.errors import MisuseError
 from speechadapt.files import atomic_folder
+from speechadapt.models.ctc_files import fill_vocabulary_size
 from speechadapt.models.sources import find_base
 
 SIDE_FILES = ("preprocessor_config.json", "processor_config.json", "vocab.json", "tokenizer_config.json", "special_tokens_map.json")
@@ -31,6 +32,7 @@ def write_random_base(base: str, out: Path, *, seed: int = 0) -> None:
     config = AutoConfig.from_pretrained(found.folder)
     if config.model_type == "whisper":
         raise MisuseError(f"{base} is a Whisper model, which nobody can train from random weights on a corpus for adaptation. Choose a CTC base.")
+    fill_vocabulary_size(config)
     torch.manual_seed(seed)
     network = AutoModelForCTC.from_config(config)
     with atomic_folder(out) as temporary:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from speechadapt.errors import ModelError
+from speechadapt.errors import MisuseError, ModelError
 from speechadapt.files import atomic_folder, read_json, sha256_of
 from speechadapt.models.ctranslate2_folder import write_hugging_face_folder
 from speechadapt.models.speech_model import BaseModel
@@ -64,12 +64,15 @@ def find_base(base: str, revision: str | None = None) -> BaseModel:
         revision: a branch, tag or commit on the Hub; None is the default branch. The commit found is recorded.
 
     Raises:
-        ModelError: it is nowhere; the message lists the four places that were tried.
+        ModelError: it is nowhere (the message lists the four places that were tried), or what the Hub has of it cannot be used.
+        MisuseError: a revision of something that has none.
     """
     if base.startswith(EMBEDDED):
+        _no_revision(base, revision)
         return _from_ourselves(base)
     folder = Path(base).expanduser()
     if folder.is_dir():
+        _no_revision(base, revision)
         return _from_folder(base, folder)
     tried = [f"the folder {folder} (no such folder)"]
     if base.startswith((".", "/", "~")) or base.count("/") != 1:
@@ -79,6 +82,11 @@ def find_base(base: str, revision: str | None = None) -> BaseModel:
     if found is None:
         raise ModelError(_nowhere(base, tried))
     return found
+
+
+def _no_revision(base: str, revision: str | None) -> None:
+    if revision is not None:
+        raise MisuseError(f'revision "{revision}" was asked for, but {base} is no model of the Hub, and has one revision alone. Leave it out.')
 
 
 def _nowhere(base: str, tried: list[str]) -> str:
@@ -178,16 +186,37 @@ def _from_hub(base: str, revision: str | None, tried: list[str]) -> BaseModel | 
         tried.append(f"the Hub (no answer within {HUB_TIMEOUT:.0f} s)")
         return None
     try:
-        commit = HfApi().model_info(base, revision=revision, timeout=HUB_TIMEOUT).sha
+        info = HfApi().model_info(base, revision=revision, timeout=HUB_TIMEOUT)
+        commit = info.sha
+        _worth_fetching(base, (info.config or {}).get("model_type"), [file.rfilename for file in info.siblings or ()])
         folder = Path(snapshot_download(base, revision=commit, allow_patterns=HUB_FILES, ignore_patterns=[LANGUAGE_ADAPTERS]))
     except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError) as error:
         tried.append(f"the Hub ({type(error).__name__}: no such model or revision, or it is private)")
         return None
+    except ModelError:
+        raise
     except Exception as error:  # the Hub's client changed its HTTP library, and so its exceptions, between versions
         tried.append(f"the Hub ({type(error).__name__})")
         return None
     _weights(folder)
     return BaseModel(id=base, revision=str(commit), folder=folder, source="hub")
+
+
+def _worth_fetching(base: str, model_type: str | None, files: list[str]) -> None:
+    """Say before gigabytes are fetched that they would be of no use."""
+    if model_type is not None and model_type not in ("whisper", *CTC_TYPES):
+        raise ModelError(of_another_family(base, model_type))
+    if files and not any(name.endswith(".safetensors") and "/" not in name for name in files):
+        raise ModelError(
+            f"{base}: the Hub has no *.safetensors of it at this revision. Only those are read, because pickled weights can run code. Many such "
+            "models have a converted copy among their pull requests on the Hub; name it as the revision, for example refs/pr/1."
+        )
+
+
+def of_another_family(base: str, model_type: str | None) -> str:
+    """The sentence for a model that is neither Whisper nor CTC."""
+    known = ", ".join(CTC_TYPES)
+    return f'{base}: a model of type "{model_type}", which is neither Whisper nor CTC; supported are whisper, {known}. Choose one of these.'
 
 
 def _reachable(endpoint: str) -> bool:

@@ -35,6 +35,14 @@ class BaseModel:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Symptom:
+    """Something wrong with a training: in a sentence with advice, and whether to stop for it or to go on and tell it at the end."""
+
+    told: str
+    stop: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
     """One word of a clip: its text, `start` and `end` in seconds from the clip's first sample, and its mean probability, 0 to 1."""
 
@@ -220,8 +228,16 @@ class SpeechModel(abc.ABC):
         """The training loss, a scalar: the sum over the batch divided by its label tokens. Utterances with an infinite loss count as 0
         and are told in `infinite`."""
 
-    def symptom(self) -> str | None:
-        """What the losses since the last call say is wrong with the training, with advice; None if nothing is. Asked at every checkpoint."""
+    def forget_losses(self) -> None:
+        """Begin to count anew what `infinite` and `symptom` are about: a training starts."""
+        self.infinite.clear()
+
+    def symptom(self, step: int) -> Symptom | None:
+        """What the losses since the last call say is wrong with the training; None if nothing is.
+
+        Args:
+            step: optimizer steps done. Asked at every checkpoint.
+        """
         return None
 
     @abc.abstractmethod

@@ -3,6 +3,8 @@
 import re
 import unicodedata
 
+from speechadapt.text.languages import primary_language
+
 CASES = ("lower", "sentence", "keep")
 _QUOTES = str.maketrans({"‘": "'", "’": "'", "‛": "'", "“": '"', "”": '"', "„": '"', "\u00a0": " ", "\u200b": "", "\ufeff": "", "\u00ad": ""})
 _PRONOUN = re.compile(r"(?<![\w'-])i(?=$|[\s.,!?;:\"]|'(?:m|d|ll|ve|s)\b)")
@@ -38,7 +40,7 @@ def has_words(text: str) -> bool:
 
 
 def _lower(text: str, language: str | None) -> str:
-    if language is not None and language.split("-")[0] in ("tr", "az"):
+    if language is not None and primary_language(language) in ("tr", "az"):
         text = text.replace("I", "ı").replace("İ", "i")
     return text.lower()
 
@@ -46,10 +48,10 @@ def _lower(text: str, language: str | None) -> str:
 def _sentence(text: str, language: str | None) -> str:
     if not has_words(text):
         return text
-    if language is not None and language.split("-")[0] == "en":
+    if language is not None and primary_language(language) == "en":
         text = _PRONOUN.sub("I", text)
     first = next(place for place, letter in enumerate(text) if unicodedata.category(letter)[0] in _SPOKEN)
-    dotted = language is not None and language.split("-")[0] in ("tr", "az") and text[first] == "i"
+    dotted = language is not None and primary_language(language) in ("tr", "az") and text[first] == "i"
     text = text[:first] + ("İ" if dotted else text[first].title()) + text[first + 1 :]  # Georgian has capitals, but no sentence begins with one
     cased = any(letter.isupper() for letter in text)  # scripts without case have marks of their own
     return text + "." if cased and unicodedata.category(text[-1])[0] in _SPOKEN else text

@@ -46,6 +46,23 @@ RULES = {
 }
 
 
+TWO_LETTERS = {
+    **{"amh": "am", "ara": "ar", "arb": "ar", "aze": "az", "azj": "az", "bel": "be", "ben": "bn", "cat": "ca", "ces": "cs", "che": "ce"},
+    **{"cym": "cy", "dan": "da", "deu": "de", "eng": "en", "epo": "eo", "fas": "fa", "fin": "fi", "fra": "fr", "heb": "he", "hun": "hu"},
+    **{"ind": "id", "isl": "is", "ita": "it", "jav": "jv", "jpn": "ja", "kan": "kn", "kaz": "kk", "kor": "ko", "lav": "lv", "lit": "lt"},
+    **{"mal": "ml", "msa": "ms", "nld": "nl", "nob": "no", "nno": "no", "nb": "no", "nn": "no", "pes": "fa", "pol": "pl", "por": "pt"},
+    **{"ron": "ro", "rus": "ru", "slk": "sk", "slv": "sl", "spa": "es", "srp": "sr", "sun": "su", "swe": "sv", "tel": "te", "tgk": "tg"},
+    **{"tgl": "tl", "tha": "th", "tur": "tr", "ukr": "uk", "uzb": "uz", "vie": "vi", "zlm": "ms", "zsm": "ms"},
+}
+"""ISO 639-3 codes, which MMS uses, of languages with number words or spelling rules of their own."""
+
+
+def primary_language(tag: str) -> str:
+    """The language of a BCP-47 tag or ISO 639-3 code, in two letters where there are two: `en-GB` and `eng` are `en`, `yue` stays."""
+    first = tag.replace("_", "-").split("-")[0].lower()
+    return TWO_LETTERS.get(first, first)
+
+
 def language_rules(language: str | None) -> LanguageRules:
     """The rules of a BCP-47 tag, found by its first part (`tr-TR` is `tr`); languages without an entry follow the default.
 
@@ -54,7 +71,7 @@ def language_rules(language: str | None) -> LanguageRules:
     """
     if language is None:
         return DEFAULT_RULES
-    primary = language.replace("_", "-").split("-")[0].lower()
+    primary = primary_language(language)
     if not (2 <= len(primary) <= 3 and primary.isascii() and primary.isalpha()):
         raise MisuseError(f'language "{language}" is not a BCP-47 tag: it must begin with two or three letters, such as sw or yue. Correct the tag.')
     return RULES.get(primary, DEFAULT_RULES)

@@ -4,21 +4,12 @@ import re
 import unicodedata
 
 from speechadapt.errors import LabelError
-from speechadapt.text.languages import LanguageRules, language_rules
+from speechadapt.text.languages import LanguageRules, language_rules, primary_language
 from speechadapt.text.normalize import APOSTROPHES, HYPHENS, JOINED_SCRIPTS, TATWEEL
 
 DASHES = HYPHENS + "–—―−"
-SPOKEN_SYMBOLS = "%‰&@+=°§#×÷√∞"
+SPOKEN_SYMBOLS = "%‰&@+=°§#×÷√∞№"
 """Read aloud, but nobody can tell with which words; currency signs (category Sc) are too."""
-TWO_LETTERS = {
-    **{"amh": "am", "ara": "ar", "arb": "ar", "aze": "az", "azj": "az", "bel": "be", "ben": "bn", "cat": "ca", "ces": "cs", "che": "ce"},
-    **{"cym": "cy", "dan": "da", "deu": "de", "eng": "en", "epo": "eo", "fas": "fa", "fin": "fi", "fra": "fr", "heb": "he", "hun": "hu"},
-    **{"ind": "id", "isl": "is", "ita": "it", "jav": "jv", "jpn": "ja", "kan": "kn", "kaz": "kk", "kor": "ko", "lav": "lv", "lit": "lt"},
-    **{"mal": "ml", "msa": "ms", "nld": "nl", "nob": "no", "nno": "no", "nb": "no", "nn": "no", "pes": "fa", "pol": "pl", "por": "pt"},
-    **{"ron": "ro", "rus": "ru", "slk": "sk", "slv": "sl", "spa": "es", "srp": "sr", "sun": "su", "swe": "sv", "tel": "te", "tgk": "tg"},
-    **{"tgl": "tl", "tha": "th", "tur": "tr", "ukr": "uk", "uzb": "uz", "vie": "vi", "zlm": "ms", "zsm": "ms"},
-}
-"""ISO 639-3 codes, which MMS uses, of languages with number words or spelling rules of their own."""
 DECIMAL_POINT = {
     *("am", "ar", "bn", "cy", "en", "fil", "he", "hi", "ja", "kn", "ko", "ml", "ms"),
     *("my", "ne", "si", "sw", "ta", "te", "th", "tl", "ur", "zh"),
@@ -26,6 +17,8 @@ DECIMAL_POINT = {
 """Languages that write 3.5 and 1,000; the others write 3,5 and 1.000."""
 _NUMBER = re.compile(r"[0-9]+(?:[.,'\u00a0\u202f][0-9]+)*")
 _ENGLISH_ORDINAL = re.compile(r"\b([0-9]+)(st|nd|rd|th)\b", re.IGNORECASE)
+_UNREADABLE = re.compile(r"[^\W\d_][0-9]|[0-9][^\W\d_]|(?<!\w)[-−–][0-9]|[0-9]\s*/\s*[0-9]")
+"""Digits whose words depend on what is around them: `1990s`, `12e`, `B2`, `-5`, `1/2`."""
 _SINGLE_QUOTES = str.maketrans(dict.fromkeys(APOSTROPHES, "'"))
 
 
@@ -46,7 +39,7 @@ def spell_for_ctc(text: str, language: str | None, case: str | None) -> str:
         LabelError: digits or spoken symbols (%, &, €) that cannot be spelled out.
         MisuseError: `language` is no language code.
     """
-    primary = _primary(language)
+    primary = None if language is None else primary_language(language)
     rules = language_rules(primary)
     text = unicodedata.normalize("NFC", text)
     _no_spoken_symbols(text)
@@ -69,13 +62,6 @@ def in_case(text: str, case: str | None) -> str:
     if case == "upper":
         return "".join(letter.upper() if has_case(letter) else letter for letter in text)
     return text.lower() if case == "lower" else text
-
-
-def _primary(language: str | None) -> str | None:
-    if language is None:
-        return None
-    first = language.replace("_", "-").split("-")[0].lower()
-    return TWO_LETTERS.get(first, first)
 
 
 def _no_spoken_symbols(text: str) -> None:
@@ -103,11 +89,13 @@ def _numbers_as_words(text: str, language: str | None, primary: str | None) -> s
     try:
         if primary == "en":
             text = _ENGLISH_ORDINAL.sub(lambda match: f" {converter.to_ordinal(int(match[1]))} ", text)
+        if (unread := _UNREADABLE.search(text)) is not None:
+            raise ValueError(f'how "{unread[0]}" is said cannot be told')
         return _NUMBER.sub(lambda match: f" {_number_words(match[0], converter, primary)} ", text)
     except Exception as error:  # each language of num2words is a program of its own, with its own ways to fail
         raise LabelError(
             "digits that cannot be spelled out",
-            f'num2words cannot read the digits of "{_short(text)}" in language "{language}" ({error or type(error).__name__}). '
+            f'the digits of "{_short(text)}" cannot be read in language "{language}" ({error or type(error).__name__}). '
             "Write the numbers out as words.",
         ) from error
 
@@ -129,6 +117,8 @@ def _number_words(written: str, converter, primary: str | None) -> str:  # type:
     if re.fullmatch(rf"[1-9][0-9]{{0,2}}(?:{re.escape(grouping)}[0-9]{{3}})+(?:{re.escape(decimal)}[0-9]+)?", plain):
         plain = plain.replace(grouping, "")
     if re.fullmatch(rf"[0-9]+{re.escape(decimal)}[0-9]+", plain):
+        if plain.endswith("0"):
+            raise ValueError(f'num2words leaves out the zeros at the end of "{written}"')
         return str(converter.to_cardinal(converter.str_to_number(plain.replace(decimal, "."))))
     # what is left (1.2.3, 10,30) is a row of numbers; a leading zero (007) is read digit by digit
     parts = [part if len(part) == 1 or part[0] != "0" else " ".join(part) for part in re.split("[.,]", plain)]

@@ -77,13 +77,14 @@ def base_state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
 # Learning
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "raw"])
+@pytest.mark.parametrize("kind", [*KINDS, "raw", "raw-w2v-bert"])
 def test_every_family_trains_every_matrix_and_leaves_its_base_alone(
     kind: str, ctc_folder: Folder, make_manifest: MakeManifest, tmp_path: Path
 ) -> None:
     """An adapter that a family's attention never calls, or batch norms that go on averaging, would pass unnoticed."""
     before = base_state(load(ctc_folder(kind)).network)
-    model = train(ctc_folder(kind), make_manifest(3), tmp_path / "run", spec=NEW if kind in ("mms", "raw") else SPEC, steps=2, average_decay=0.0)
+    spec = NEW if kind == "mms" or kind.startswith("raw") else SPEC
+    model = train(ctc_folder(kind), make_manifest(3), tmp_path / "run", spec=spec, steps=2, average_decay=0.0)
     after = base_state(model.network)
     assert after.keys() == before.keys()
     changed = [name for name, value in before.items() if not name.startswith("lm_head.") and not torch.equal(after[name], value)]
@@ -360,6 +361,16 @@ def test_a_model_that_writes_nothing_any_more_stops_with_advice_and_keeps_its_ch
     assert str(caught.value).endswith(f"Checkpoints so far are kept in {tmp_path}/run/checkpoints.")
     assert newest_checkpoint(tmp_path / "run" / "checkpoints") is not None
     assert not (tmp_path / "run" / "adapter").exists()
+
+
+def test_a_new_output_layer_that_writes_nothing_at_the_end_is_told(
+    ctc_folder: Folder, make_manifest: MakeManifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("speechadapt.models.ctc.COLLAPSED_SHARE", 1000)  # whatever a random model writes counts as nothing
+    train(ctc_folder("raw"), make_manifest(6), tmp_path / "run", spec=NEW, steps=12, batch_seconds=10.0, evaluate_every=6)
+    assert "its new output layer does not write yet. Train longer" in facts(tmp_path / "run")["symptom"]
+    assert "at the end, over 6 batches the model wrote" in capsys.readouterr().err
+    assert (tmp_path / "run" / "adapter").is_dir()
 
 
 # Killed and resumed

@@ -28,7 +28,7 @@ from speechadapt.adapt.train import recompute_activations
 from speechadapt.errors import AdapterError, LabelError, MisuseError, TrainingError
 from speechadapt.models.ctc import CTCModel, best_path, frames_needed
 from speechadapt.models.load import load_model
-from speechadapt.models.speech_model import DecodeSettings
+from speechadapt.models.speech_model import DecodeSettings, Symptom
 
 if TYPE_CHECKING:
     from conftest import Tone
@@ -321,40 +321,49 @@ def test_a_trained_head_that_falls_silent_is_told(load: Callable[..., CTCModel],
     batch = batch_of(model, clips)
     for _ in range(10):
         model.loss(batch)
-    assert model.symptom() is None
-    assert model.symptom() is None, "nothing new was seen"
+    assert model.symptom(10) is None
+    assert model.symptom(10) is None, "nothing new was seen"
     collapsed(model)
     for _ in range(10):
         model.loss(batch)
-    assert model.symptom() == (
+    told = (
         "over 10 batches the model wrote 0 letters where the labels have 210: it has collapsed to blanks. "
         "Lower the learning rate, and check that the transcripts belong to their recordings."
     )
+    assert model.symptom(20) == Symptom(told=told, stop=True)
     for _ in range(2):
         model.loss(batch)
-    assert model.symptom() is None, "42 letters are too few to conclude from"
+    assert model.symptom(22) is None, "42 letters are too few to conclude from"
+    model.forget_losses()
+    for _ in range(3):
+        model.loss(batch)
+    assert model.symptom(3) is None, "what was seen before a training is not counted in it"
 
 
-def test_a_new_head_is_given_its_plateau(load: Callable[..., CTCModel], clips: list[NDArray[np.float32]], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("speechadapt.models.ctc.PLATEAU_STEPS", 25)
+def test_a_new_head_is_given_its_plateau(load: Callable[..., CTCModel], clips: list[NDArray[np.float32]]) -> None:
     model = load("raw")
     model.fit_vocabulary(["on a hill", "heel teeth"])
     batch = batch_of(collapsed(model), clips)
 
-    def ten() -> str | None:
-        for _ in range(10):
+    def at(step: int) -> Symptom:
+        for _ in range(10):  # however often the clips of a step were cut into parts
             model.loss(batch)
-        return model.symptom()
+        told = model.symptom(step)
+        assert told is not None
+        return told
 
-    assert ten() is None
-    assert ten() is None, "20 batches are within the plateau"
+    early = at(960)
+    assert not early.stop
+    assert "over 10 batches the model wrote 0 letters where the labels have 210: its new output layer does not write yet. Train longer" in early.told
     with torch.no_grad():
         model.ctc.lm_head.bias[0] -= 20
-    assert ten() is None, "the loss has fallen since"
-    told = ten()
-    assert told is not None
-    assert "has collapsed to blanks, and its loss no longer falls" in told
-    assert "Begin with short utterances" in told
+    assert not at(1000).stop, "nothing is known of 200 steps ago"
+    assert not at(1160).stop, "the loss has fallen since 960"
+    assert not at(1190).stop, "neighbouring checkpoints are not compared"
+    stuck = at(1200)
+    assert stuck.stop
+    assert "it has collapsed to blanks, and its loss no longer falls" in stuck.told
+    assert "Halve the learning rate" in stuck.told
 
 
 # Decoding
@@ -405,7 +414,7 @@ def test_words_and_beams_come_from_their_own_parts(load: Callable[..., CTCModel]
 # Bases without an output layer, and vocabularies
 
 
-@pytest.mark.parametrize("kind", ["raw", "raw-pretraining"])
+@pytest.mark.parametrize("kind", ["raw", "raw-pretraining", "raw-w2v-bert"])
 def test_a_base_that_was_only_pretrained(kind: str, load: Callable[..., CTCModel], clips: list[NDArray[np.float32]]) -> None:
     model = load(kind)
     assert (model.vocabulary, model.head) == (None, "kept")

@@ -1,6 +1,7 @@
 """Beam search against a search through all texts, language models of words and of characters, and files that are none."""
 
 import base64
+import concurrent.futures
 import gzip
 import itertools
 import math
@@ -216,6 +217,15 @@ def test_a_batch_gives_what_its_clips_give_alone(arpa: Callable[..., str]) -> No
         assert together == [beam_texts([clip], ABC, settings)[0] for clip in reversed(clips)][::-1]
         assert together[1] == ([], 0.0)
     assert beam_texts([], ABC, DecodeSettings(beam=20)) == []
+
+
+def test_threads_may_search_at_once(arpa: Callable[..., str]) -> None:
+    """Decoders are shared, and keep the state of a search in themselves: two at once used to end the process."""
+    settings = DecodeSettings(beam=20, lm=arpa(*TEXTS), lm_weight=0.7)
+    clips = [spell(ABC, text, 0.6) for text in TEXTS] * 4
+    alone = beam_texts(clips, ABC, settings)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: beam_texts(clips, ABC, settings), range(8))) == [alone] * 8
 
 
 def test_minus_infinity_is_an_improbable_letter_not_a_failure() -> None:

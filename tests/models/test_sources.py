@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import shutil
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -173,6 +175,63 @@ def test_an_altered_package_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 @pytest.mark.usefixtures("tiny_en")
+def hub_that_says(answer: dict[str, object]) -> http.server.ThreadingHTTPServer:
+    """A Hub of one model, which must not be asked for a file."""
+
+    class Hub(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            assert self.path.startswith("/api/models/some/model"), self.path
+            body = json.dumps({"id": "some/model", "sha": "0" * 40} | answer).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (
+            {"config": {"model_type": "llama"}, "siblings": [{"rfilename": "model.safetensors"}]},
+            r'^some/model: a model of type "llama", which is neither Whisper nor CTC',
+        ),
+        (
+            {"config": {"model_type": "wavlm"}, "siblings": [{"rfilename": "config.json"}, {"rfilename": "pytorch_model.bin"}]},
+            r"^some/model: the Hub has no \*\.safetensors of it at this revision\. .* for example refs/pr/1\.$",
+        ),
+    ],
+)
+def test_what_would_be_of_no_use_is_not_fetched(answer: dict[str, object], told: str, no_hub: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    server = hub_that_says(answer)
+    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    try:
+        with pytest.raises(ModelError, match=told):
+            find_base("some/model")
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_what_has_no_revisions_takes_none(whisper_folder: Folder) -> None:
+    for base in ("embedded:wav2vec2-small", str(whisper_folder("english"))):
+        with pytest.raises(MisuseError, match=r'^revision "v2" was asked for, but .* is no model of the Hub'):
+            find_base(base, "v2")
+
+
 def test_installed_models(hub_cache: Path) -> None:
     rows = [row for row in installed_models() if row["source"] != "embedded"]
     assert rows[0] == {

@@ -76,11 +76,17 @@ def test_digits_without_a_language() -> None:
     assert str(caught.value) == 'the text has digits and no language is set: "at 5". Write the numbers out as words, or set the language.'
 
 
-@pytest.mark.parametrize("text", ["½ cup", "10²", "9" * 400])
-def test_numbers_without_words(text: str) -> None:
+@pytest.mark.parametrize("language", ["en", "fr", "de"])
+@pytest.mark.parametrize("text", ["½ cup", "10²", "-5 degrees", "minus −5", "1/2 cup", "the 1990s", "12e", "B2", "3,50 or 3.50"])
+def test_numbers_without_words_are_not_guessed(text: str, language: str) -> None:
     with pytest.raises(LabelError) as caught:
-        spell_for_ctc(text, "en", None)
+        spell_for_ctc(text, language, None)
     assert caught.value.reason == "digits that cannot be spelled out"
+
+
+def test_numbers_too_large_for_words() -> None:
+    with pytest.raises(LabelError, match=r"digits of .* cannot be read in language"):
+        spell_for_ctc("9" * 400, "en", None)
 
 
 @pytest.mark.parametrize("symbol", ["%", "&", "€", "$", "₹", "+", "@", "°"])
