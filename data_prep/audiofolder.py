@@ -1,7 +1,8 @@
 """An AudioFolder as Hugging Face's datasets reads it: recordings beside a metadata file.
 
-Source: yours, or any dataset downloaded in that form; license: `--set license=...`. `ROOT/metadata.csv` or `metadata.jsonl`, or one in each of
-`ROOT/train`, `ROOT/validation`, `ROOT/test`; `file_name` is relative to the metadata file. Real-shaped lines:
+Source: yours, or any dataset downloaded in that form; license: `--set license=...`. `ROOT/metadata.csv`, `metadata.jsonl` or `metadata.parquet`
+(which needs the extra `parquet`), or one in each of `ROOT/train`, `ROOT/validation`, `ROOT/test`; `file_name` is relative to the metadata file.
+Folders of Parquet files that hold the audio itself are for the script `parquet`. Real-shaped lines:
 
     file_name,transcription,speaker_id                                            (metadata.csv)
     clips/0001.wav,"Put the kettle on, please.",007                               (007 stays text)
@@ -11,17 +12,17 @@ The library that defined the form guesses types, and turns 007 into 7 and NA int
 """
 
 import dataclasses
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from speechadapt.cli import main
 from speechadapt.data.table import read_table
 from speechadapt.errors import CorpusError
 from speechadapt.preparation import Corpus, Intake, PrepareOptions, PrepReport, find_file, finish_corpus
-from speechadapt.preparation.fields import SPLIT_NAMES, NamedRow, choose_columns, make_rows
+from speechadapt.preparation.fields import SPLIT_NAMES, NamedRow, as_text, choose_columns, make_rows
+from speechadapt.preparation.lines import read_json_lines
+from speechadapt.preparation.parquet import PackedFile, read_packed
 
 CORPUS = Corpus(
     name="audiofolder",
@@ -29,10 +30,11 @@ CORPUS = Corpus(
     license="not stated",
     commercial_use="not stated",
     home="your own disk",
-    expects="metadata.csv or metadata.jsonl in the folder itself or in its folders train, validation and test, with the columns file_name and text.",
+    expects="metadata.csv, metadata.jsonl or metadata.parquet in the folder itself or in its folders train, validation and test, with the columns "
+    "file_name and text.",
     accent_label="a column named accent or dialect",
 )
-METADATA = ("metadata.jsonl", "metadata.csv")
+METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,7 @@ def find_metadata(root: Path) -> list[tuple[Path, str | None]]:
     """Metadata files with the split their folder names; one at the root has none.
 
     Raises:
-        CorpusError: there is none, or only Parquet.
+        CorpusError: there is none.
     """
     found: list[tuple[Path, str | None]] = []
     if root.is_dir():
@@ -76,7 +78,9 @@ def find_metadata(root: Path) -> list[tuple[Path, str | None]]:
         return found[:1]
     if not found:
         there = ", ".join(sorted(path.name for path in root.iterdir())[:8]) if root.is_dir() else "no such folder"
-        raise CorpusError(f"{root}: no metadata file; looked for metadata.csv and metadata.jsonl, found: {there}. It should be {CORPUS.expects}")
+        raise CorpusError(
+            f"{root}: no metadata file; looked for metadata.csv, metadata.jsonl and metadata.parquet, found: {there}. It should be {CORPUS.expects}"
+        )
     return found
 
 
@@ -84,37 +88,34 @@ def read_metadata(path: Path, split: str | None, root: Path, intake: Intake) -> 
     """The rows of one metadata file, every value as text."""
     place = path.relative_to(root).as_posix()
     folder = path.parent.name if path.parent != root else ""
-    for line, values in parse_jsonl(path, intake) if path.suffix == ".jsonl" else parse_csv(path, intake):
+    for line, values in PARSERS[path.suffix](path, split, intake):
         # the root is the second place to look: some published folders name files from there
         yield NamedRow(values=values, place=f"{place}, line {line}", line=line, folder=folder, split=split, roots=(path.parent, root))
 
 
-def parse_csv(path: Path, intake: Intake) -> Iterator[tuple[int, dict[str, str]]]:
+def parse_csv(path: Path, split: str | None, intake: Intake) -> Iterator[tuple[int, dict[str, str]]]:
     """The rows of metadata.csv: commas and standard quotes, as the form prescribes."""
     table = read_table(path, delimiter="comma", quoting="standard")
     for line, values in table.broken:
-        intake.drop(f"{path.parent.name}-line{line}", "wrong-columns", f"{path}, line {line}: {values} values for {len(table.header)} columns.")
+        intake.drop(
+            f"{path.parent.name}-line{line}", "wrong-columns", f"{path}, line {line}: {values} values for {len(table.header)} columns.", split
+        )
     yield from table.rows
 
 
-def parse_jsonl(path: Path, intake: Intake) -> Iterator[tuple[int, dict[str, str]]]:
+def parse_jsonl(path: Path, split: str | None, intake: Intake) -> Iterator[tuple[int, dict[str, str]]]:
     """The rows of metadata.jsonl; a broken line is dropped and counted."""
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            row = error.msg
-        if isinstance(row, dict):
-            yield number, {str(name): as_text(value) for name, value in row.items()}
-        else:
-            intake.drop(f"{path.parent.name}-line{number}", "broken-line", f"{path}, line {number}: not a JSON object. Correct the line.")
+    for number, row in read_json_lines(path, intake, prefix=path.parent.name, split=split):
+        yield number, {name: as_text(value) for name, value in row.items()}
 
 
-def as_text(value: Any) -> str:
-    """Text as it is, nothing as an empty string, numbers and lists as JSON writes them."""
-    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+def parse_parquet(path: Path, split: str | None, intake: Intake) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of metadata.parquet, counted from 1."""
+    for row in read_packed(PackedFile(path=path, split=split), path.parent, intake):
+        yield row.number + 1, dict(row.values)
+
+
+PARSERS = {".csv": parse_csv, ".jsonl": parse_jsonl, ".parquet": parse_parquet}
 
 
 if __name__ == "__main__":

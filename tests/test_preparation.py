@@ -1,5 +1,6 @@
 """Preparation: what holds for every corpus, whatever its script."""
 
+import dataclasses
 import functools
 import json
 import os
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from speechadapt.data.manifest import Manifest
+from speechadapt.data.table import LONGEST_LINE, read_table, stream_tsv, undo_quoting
 from speechadapt.errors import AudioError, CorpusError, MisuseError
 from speechadapt.preparation import (
     Corpus,
@@ -23,7 +25,10 @@ from speechadapt.preparation import (
     locate_audio,
     read_accent_map,
     speaker_key,
+    split_accents,
 )
+from speechadapt.preparation.accents import LABELS_FILE, AccentLabels, shipped_labels
+from speechadapt.preparation.held import Held
 from speechadapt.text.cleaning import clean_text, has_words
 
 CORPUS = Corpus(
@@ -257,6 +262,162 @@ def test_accent_maps(tmp_path: Path) -> None:
     (tmp_path / "map.json").write_text("[1]")
     with pytest.raises(MisuseError, match="an accent map is one JSON object"):
         read_accent_map(tmp_path / "map.json")
+
+
+@pytest.mark.parametrize(
+    ("value", "parts"),
+    [
+        ("", ()),
+        ("England English", ("England English",)),
+        (
+            "United States English,southern United States,New Orleans dialect",
+            ("United States English", "southern United States", "New Orleans dialect"),
+        ),
+        ("India and South Asia (India, Pakistan, Sri Lanka)", ("India and South Asia (India, Pakistan, Sri Lanka)",)),
+        ("Southern African (South Africa, Zimbabwe, Namibia), Dutch ,", ("Southern African (South Africa, Zimbabwe, Namibia)", "Dutch")),
+        ("Irish English|a little, they say|", ("Irish English", "a little, they say")),
+        ("mine (never closed, so all, of it", ("mine (never closed, so all, of it",)),
+        ("closed) too often), here", ("closed) too often)", "here")),
+        (" , |", (",",)),
+    ],
+)
+def test_fields_of_several_accents(value: str, parts: tuple[str, ...]) -> None:
+    assert split_accents(value) == parts
+
+
+@pytest.mark.parametrize(
+    ("corpus", "language", "label", "slug"),
+    [
+        ("common_voice", "en", "us", "en_us"),
+        ("common_voice", "en-GB", " SouthAtlandtic ", "en_south_atlantic"),
+        ("common_voice", "en", "indian", "en_india"),
+        ("common_voice", "en", "Northern Irish", "en_northern_ireland"),
+        ("common_voice", "en", "Southern African (South Africa, Zimbabwe, Namibia)", "en_southern_africa"),
+        ("common_voice", "en", "West Indies and Bermuda (Bahamas, Bermuda, Jamaica, Trinidad)", "en_west_indies"),
+        ("common_voice", "fr", "canada", "canada"),  # a code of another language
+        ("common_voice", None, "us", "us"),
+        ("table", "en", "us", "us"),  # of another corpus
+        ("table", "en", "scottish english", "en_scotland"),
+        ("table", "en", "not Scottish English", "not_scottish_english"),  # never in part
+        ("table", "en", "French English", "en_l2_french"),
+        ("vctk", "en", "NorthernIrish", "en_northern_ireland"),
+        ("vctk", "en", "English", "en_england"),
+        ("afrispeech", "en", "isizulu", "zulu"),
+        ("afrispeech", "en", "hausa/fulani", "mixed"),
+        ("edacc", "en", "Jamaican English", "en_jamaica"),
+        ("table", "en", "  ", None),
+        ("table", "en", "|", None),
+        ("table", "en", None, None),
+    ],
+)
+def test_accent_labels_of_the_shipped_map(corpus: str, language: str | None, label: str | None, slug: str | None) -> None:
+    assert AccentLabels(corpus, {}).slug_of(label, language) == slug
+
+
+def test_the_shipped_map_holds_what_it_promises() -> None:
+    table = json.loads(LABELS_FILE.read_text(encoding="utf-8"))
+    for language, by_corpus in table.items():
+        for corpus, labels in by_corpus.items():
+            assert labels
+            assert len({label.strip().casefold() for label in labels}) == len(labels), corpus
+            assert all(slug == accent_slug(slug) for slug in labels.values())
+            assert labels.items() <= {label: shipped_labels(corpus, language)[label.casefold()] for label in labels}.items()
+    assert "us" not in shipped_labels("table", "en")
+    assert shipped_labels("common_voice", "ka") == {}
+
+
+def test_of_several_accents_the_known_ones_decide() -> None:
+    labels = AccentLabels("common_voice", {"new orleans dialect": "en_us_new_orleans", "a, b": "en_ab"})
+    cases = {
+        "United States English,southern drawl": "en_us",
+        "United States English,American English": "en_us",
+        "United States English,England English": "mixed",
+        "United States English,New Orleans dialect": "mixed",
+        "German English,Non native speaker": "en_l2_german",
+        "southern drawl": "southern_drawl",
+        "southern drawl,northern drawl": "mixed",
+        "A, B": "en_ab",
+    }
+    assert {label: labels.slug_of(label, "en", parts=split_accents(label)) for label in cases} == cases
+    intake = Intake()
+    labels.tell(intake)
+    assert intake.notes == [
+        'accent labels that no map knows, with their rows: "southern drawl" (3), "Non native speaker" (1), "northern drawl" (1); alone they are '
+        "kept as slugs. Name them with --accent-map FILE."
+    ]
+
+
+def test_unknown_accent_labels_are_listed_and_known_ones_mapped(rows: list[CorpusRow], tmp_path: Path) -> None:
+    report = finish(rows, tmp_path, dry_run=True)
+    note = 'accent labels that no map knows, with their rows: "Fife" (40), "Northern Irish" (40); alone they are kept as slugs. '
+    assert report.notes == (note + "Name them with --accent-map FILE.",)
+    named = [dataclasses.replace(row, accent_raw=("Scottish English", "Welsh English")[number % 2]) for number, row in enumerate(rows)]
+    report = finish(named, tmp_path, dry_run=True, accent_map={"welsh english": "cymru"})
+    assert (sorted(report.accents), report.notes) == (["cymru", "en_scotland"], ())
+    many = [dataclasses.replace(row, accent_raw=f"valley {number:02d}") for number, row in enumerate(rows)]
+    (note,) = finish(many, tmp_path, dry_run=True).notes
+    assert '"valley 00" (1), "valley 01" (1), ' in note
+    assert '"valley 19" (1) and 60 more; alone' in note
+
+
+def test_what_is_tested_is_held_back() -> None:
+    held = Held()
+    held.add("test", "1", "anna", "It is so.")
+    held.add("dev", "2", "anna", "It​ is so!")
+    held.add("dev", "3", "", "…")
+    assert held.clips == {"1", "2", "3"}
+    assert held.leak("anna", "Anything") == ("speaker", "test")
+    assert held.leak("bert", "IT IS SO") == ("sentence", "test")
+    assert held.leak("", "") is None
+    assert held.leak("bert", "?!") is None
+
+
+@pytest.mark.parametrize(
+    ("published", "text"),
+    [
+        ('""word""', '"word"'),
+        ('"""Yes,"" he said"', '"Yes," he said'),
+        ('"""word"""', '"word"'),
+        ('"Yes," he said', '"Yes," he said'),
+        ('He said "yes and left.', 'He said "yes and left.'),
+        ('a \\"b\\" \\\\ c\\\td \\n', 'a "b" \\ c\td \\n'),
+        ('""', '"'),
+        ("", ""),
+    ],
+)
+def test_quoting_is_undone(published: str, text: str) -> None:
+    assert undo_quoting(published) == text
+
+
+def test_a_large_table_is_read_line_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    lines = ["a	b	a", '1	"2	3', "", "4\\\t5	6	7", "8	9", "x" * (LONGEST_LINE + 1), "y" * (3 * LONGEST_LINE), "NA	007	"]
+    path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode() + b"\r\n\xff\t1\t2")
+    read = list(stream_tsv(path, required=("a", "b"), repeated="first"))
+    good = [(line.number, line.values) for line in read if not line.defect]
+    assert good == [(2, {"a": "1", "b": '"2'}), (4, {"a": "4\\\t5", "b": "6"}), (8, {"a": "NA", "b": "007"})]
+    assert [(line.number, line.defect) for line in read if line.defect] == [
+        (5, "wrong-columns"), (6, "line-too-long"), (7, "line-too-long"), (9, "not-utf-8"),
+    ]  # fmt: skip
+    assert [line.found for line in read if line.defect][::3] == ["2 values for 3 columns", "byte 0xff at character 1 is not UTF-8"]
+    with pytest.raises(CorpusError, match=r'a\.tsv: the column "a" stands 2 times in the header\. Rename one of them\.'):
+        next(stream_tsv(path))
+    with pytest.raises(CorpusError, match=r"a\.tsv: no column c, d; found a, b\. Check that this is the right table\."):
+        next(stream_tsv(path, required=("a", "c", "d"), repeated="first"))
+    with pytest.raises(CorpusError, match=r"none\.tsv: no such table"):
+        next(stream_tsv(tmp_path / "none.tsv"))
+
+
+def test_a_repeated_column_is_refused_or_the_first_one_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id, text ,text\n1,first,second\n2,short\n3,a\u2028b,c\n")
+    table = read_table(tmp_path / "a.csv", repeated="first")
+    assert table.header == ("id", "text")
+    assert table.rows == ((2, {"id": "1", "text": "first"}), (4, {"id": "3", "text": "a\u2028b"}))
+    assert (table.broken, table.physical_lines) == (((3, 2),), 4)
+    with pytest.raises(CorpusError, match=r'the column "text" stands 2 times in the header'):
+        read_table(tmp_path / "a.csv")
+    with pytest.raises(CorpusError, match=r'repeated "last", must be one of refuse, first'):
+        read_table(tmp_path / "a.csv", repeated="last")
 
 
 @pytest.mark.parametrize(

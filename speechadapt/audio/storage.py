@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,17 +27,18 @@ class Job:
     """What to read and where to keep it.
 
     Attributes:
-        id: for messages. audio: a file, or a picklable call that makes a waveform (float32, mono, 16 kHz).
-        offset, duration: the segment in seconds; duration None reads to the end.
+        id: for messages. audio: a file, or a picklable call that makes a waveform (float32, mono, 16 kHz) or fetches the bytes of a file.
+        offset, duration: the segment in seconds; duration None reads to the end. channel: of a file, from 0; None takes the mean of all.
         target: the FLAC file to write; None only measures. header_only: do not decode (durations come from headers).
     """
 
     id: str
-    audio: Path | Callable[[], Waveform]
+    audio: Path | Callable[[], Waveform | bytes]
     offset: Seconds
     duration: Seconds | None
     target: Path | None
     header_only: bool = False
+    channel: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,24 +73,27 @@ def store(job: Job) -> Sound:
 def _store(job: Job) -> Sound:
     clamped, duration = False, job.duration
     flags: tuple[str, ...] = ()
-    if isinstance(job.audio, Path):
-        length, narrow = _header(job.audio)
+    made = None if isinstance(job.audio, Path) else job.audio()
+    file = job.audio if isinstance(job.audio, Path) else made if isinstance(made, bytes) else None
+    if file is not None:
+        length, narrow = _header(file, _name(job))
         wanted = duration if duration is not None else length - job.offset
         if job.duration is not None and job.offset + job.duration > length:
             _refuse_overhang(job, length)
             clamped, duration = job.offset + job.duration - length > SAME_LENGTH, None
         if wanted > LONGEST_ROW:
-            raise AudioError("too-long", f"{job.audio}: {wanted / 60:.0f} min in one row, at most {LONGEST_ROW / 60:.0f} min. Cut it into segments.")
+            raise AudioError("too-long", f"{_name(job)}: {wanted / 60:.0f} min in one row, at most {LONGEST_ROW / 60:.0f} min. Cut it into segments.")
         if job.header_only:
             return Sound(id=job.id, outcome="measured", duration=min(wanted, length - job.offset), clamped=clamped)
         flags = ("narrow-band",) if narrow else ()
         kept = _kept(job, length)
-        waveform = kept if kept is not None else read_waveform(job.audio, offset=job.offset, duration=duration)
+        waveform = kept if kept is not None else read_waveform(file, offset=job.offset, duration=duration, channel=job.channel)
         if wanted - OVERHANG > len(waveform) / SAMPLING_RATE:
-            raise AudioError("truncated", f"{job.audio}: {len(waveform) / SAMPLING_RATE:.2f} s could be decoded of {wanted:.2f} s. Replace the file.")
+            raise AudioError(
+                "truncated", f"{_name(job)}: {len(waveform) / SAMPLING_RATE:.2f} s could be decoded of {wanted:.2f} s. Replace the file."
+            )
     else:
-        kept, waveform = None, job.audio()
-        _require_speech_array(job.id, waveform)
+        kept, waveform = None, _require_speech_array(job.id, made)
     quality = measure_quality(waveform)
     if quality.constant:
         raise AudioError("silent", f"{_name(job)}: every sample is {float(waveform[0]):g}, nothing was recorded. Remove the row or replace the file.")
@@ -104,11 +109,11 @@ def _store(job: Job) -> Sound:
     )
 
 
-def _header(path: Path) -> tuple[Seconds, bool]:
+def _header(file: Path | bytes, name: str) -> tuple[Seconds, bool]:
     """Seconds of audio, and whether it holds less than the full band of 8 kHz."""
-    info = read_info(path)
+    info = read_info(file)
     if info.missing > SAME_LENGTH:
-        raise AudioError("truncated", f"{path}: {info.missing:.2f} of {info.duration + info.missing:.2f} s are missing at its end. Replace the file.")
+        raise AudioError("truncated", f"{name}: {info.missing:.2f} of {info.duration + info.missing:.2f} s are missing at its end. Replace the file.")
     return info.duration, info.sampling_rate < SAMPLING_RATE
 
 
@@ -117,7 +122,7 @@ def _refuse_overhang(job: Job, length: Seconds) -> None:
     if job.offset >= length or end - length > OVERHANG:
         raise AudioError(
             "out-of-range",
-            f"{job.audio}: the segment is {job.offset:.2f} to {end:.2f} s, the recording ends at {length:.2f} s. Correct the times.",
+            f"{_name(job)}: the segment is {job.offset:.2f} to {end:.2f} s, the recording ends at {length:.2f} s. Correct the times.",
         )
 
 
@@ -134,15 +139,17 @@ def _kept(job: Job, length: Seconds) -> Waveform | None:
     return waveform if abs(len(waveform) / SAMPLING_RATE - length) <= SAME_LENGTH else None
 
 
-def _require_speech_array(row_id: str, waveform: Waveform) -> None:
-    if waveform.dtype != np.float32 or waveform.ndim != 1:
-        raise TypeError(f'row "{row_id}": its recipe made {waveform.dtype} of shape {waveform.shape}, expected float32 of shape (samples,)')
+def _require_speech_array(row_id: str, waveform: Any) -> Waveform:
+    if not isinstance(waveform, np.ndarray) or waveform.dtype != np.float32 or waveform.ndim != 1:
+        made = f"{waveform.dtype} of shape {waveform.shape}" if isinstance(waveform, np.ndarray) else type(waveform).__name__
+        raise TypeError(f'row "{row_id}": its recipe made {made}, expected float32 of shape (samples,) or bytes')
     if not len(waveform):
         raise AudioError("empty", f'"{row_id}": no samples were made. Correct the recipe.')
     if not np.isfinite(waveform).all():
         raise AudioError(
             "not-finite", f'"{row_id}": {int(np.count_nonzero(~np.isfinite(waveform)))} samples are NaN or infinite. Correct the recipe.'
         )
+    return waveform
 
 
 def _sixteen_bit(waveform: Waveform) -> np.ndarray[tuple[int], np.dtype[np.int16]]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import os
 import re
 from pathlib import Path
 
@@ -58,7 +59,14 @@ def read_info(source: AudioSource) -> AudioInfo:
         )
 
 
-def read_waveform(source: AudioSource, *, offset: Seconds = 0.0, duration: Seconds | None = None, sampling_rate: Hertz = SAMPLING_RATE) -> Waveform:
+def read_waveform(
+    source: AudioSource,
+    *,
+    offset: Seconds = 0.0,
+    duration: Seconds | None = None,
+    sampling_rate: Hertz = SAMPLING_RATE,
+    channel: int | None = None,
+) -> Waveform:
     """Read a segment of WAV, FLAC, MP3, OGG or anything else libsndfile knows, down-mixed and resampled.
 
     Args:
@@ -66,13 +74,14 @@ def read_waveform(source: AudioSource, *, offset: Seconds = 0.0, duration: Secon
         offset: seconds into the file.
         duration: seconds to read; None reads to the end.
         sampling_rate: of the result, in Hz.
+        channel: the one to take, from 0, where each holds another speaker; None takes the mean of all.
 
     Returns:
-        float32, shape (samples,), mono (mean of the channels), in [-1, 1].
+        float32, shape (samples,), mono, in [-1, 1].
 
     Raises:
         AudioError: reason missing, empty, not-audio, truncated (nothing could be decoded), out-of-range (the segment starts
-            after the end), too-long (above `LONGEST_READ`) or not-finite (NaN or infinite samples).
+            after the end, or there is no such channel), too-long (above `LONGEST_READ`) or not-finite (NaN or infinite samples).
     """
     name = _name(source)
     with _open(source) as file:
@@ -95,7 +104,10 @@ def read_waveform(source: AudioSource, *, offset: Seconds = 0.0, duration: Secon
             raise AudioError("truncated", f"{name}: decoding stopped ({_sentence(error)}). Replace the file or remove the line.") from error
     if not len(samples):
         raise AudioError("empty", f"{name}: no samples in it. Replace the file or remove the line.")
-    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+    if channel is not None and not 0 <= channel < samples.shape[1]:
+        raise AudioError("out-of-range", f"{name}: has {samples.shape[1]} channels, so none is number {channel} from 0. Correct the channel.")
+    only = 0 if samples.shape[1] == 1 else channel
+    mono = samples.mean(axis=1) if only is None else samples[:, only]
     if not np.isfinite(mono).all():
         bad = int(np.count_nonzero(~np.isfinite(mono)))
         raise AudioError("not-finite", f"{name}: {bad} of {len(mono)} samples are NaN or infinite. Write the file again from its source.")
@@ -142,18 +154,22 @@ def _missing(file: soundfile.SoundFile) -> Seconds:
 
 def _open(source: AudioSource) -> soundfile.SoundFile:
     name = _name(source)
+    opened: AudioSource | int = source
     if isinstance(source, bytes):
         if not source:
             raise AudioError("empty", f"{name}: zero bytes. Send a recording.")
-        source = io.BytesIO(source)
+        opened = io.BytesIO(source)
     elif isinstance(source, str | Path):
         path = Path(source)
         if not path.is_file():
             raise AudioError("missing", f"{name}: no such audio file. Correct the path or remove the line.")
         if path.stat().st_size == 0:
             raise AudioError("empty", f"{name}: zero bytes. Replace the file or remove the line.")
+        if any((path.parent / other).exists() for other in (f"._{path.name}", f".AppleDouble/{path.name}")):
+            # libsndfile opens what macOS leaves beside a file when it is given a path, and then cannot read an MP3
+            opened = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
-        file = soundfile.SoundFile(source)
+        file = soundfile.SoundFile(opened)
     except (soundfile.SoundFileError, TypeError, RuntimeError) as error:
         raise AudioError("not-audio", f"{name}: not a recording that can be read ({_sentence(error)}). Use WAV, FLAC, MP3 or OGG.") from error
     return file

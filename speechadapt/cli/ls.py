@@ -9,11 +9,13 @@ from typing import Any
 
 EXAMPLE = """
 speechadapt ls
+speechadapt ls corpora
 speechadapt ls recipes --json
 speechadapt ls adapters --runs runs
 """
 
 Rows = list[dict[str, Any]]
+CORPUS_FIELDS = ("license", "commercial_use", "home", "expects", "accent_label")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +46,8 @@ def _print_table(rows: Rows, indent: str) -> None:
     width = max(len(row["name"]) for row in rows)
     for row in rows:
         print(f"{indent}{row['name']:<{width}}  {row['summary']}".rstrip())
+        if "details" in row and not indent:  # on the page of its kind alone
+            print(f"{'':<{width}}  {row['details']}")
 
 
 def _scripts(folder_name: str) -> Rows:
@@ -63,7 +67,17 @@ def _recipes(options: argparse.Namespace) -> Rows:
 
 
 def _corpora(options: argparse.Namespace) -> Rows:
-    return _scripts("data_prep")
+    rows = [{**row, **_facts(Path(row["path"]))} for row in _scripts("data_prep")]
+    return [{**row, "details": f"license: {row['license']}; commercial use: {row['commercial_use']}; from {row['home']}"} for row in rows]
+
+
+def _facts(path: Path) -> dict[str, str]:
+    """What a script's `CORPUS` says in plain texts, read without running it."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and ast.unparse(node.targets[0]) == "CORPUS":
+            given = {keyword.arg: keyword.value.value for keyword in node.value.keywords if isinstance(keyword.value, ast.Constant)}
+            return {field: str(given.get(field) or "see the script") for field in CORPUS_FIELDS}
+    return dict.fromkeys(CORPUS_FIELDS, "see the script")
 
 
 def _models(options: argparse.Namespace) -> Rows:

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,13 +59,13 @@ def execute(options: argparse.Namespace) -> int:
 
 
 def _prepare_options(options: argparse.Namespace) -> "PrepareOptions":
-    from speechadapt.preparation import PrepareOptions, read_accent_map
+    from speechadapt.preparation import PrepareOptions, available_cores, read_accent_map
 
     return PrepareOptions(
         case=options.case,
         splits=options.splits,
         seed=options.seed,
-        jobs=options.jobs if options.jobs is not None else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        jobs=options.jobs if options.jobs is not None else available_cores(),
         engine=options.engine,
         limit=options.limit,
         dry_run=options.dry_run,

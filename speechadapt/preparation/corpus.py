@@ -15,8 +15,9 @@ SPLIT_RULES = ("official", "speaker", "speaker+sentence")
 ENGINES = ("local",)
 SHORTEST: Seconds = 0.3
 LONGEST: Seconds = 30.0
-Recipe = Callable[[], Waveform]
-"""Makes a waveform (float32, mono, 16 kHz) in a worker process: a picklable call, such as `functools.partial` of a library function."""
+Recipe = Callable[[], Waveform | bytes]
+"""Makes a waveform (float32, mono, 16 kHz), or fetches the bytes of an audio file, in a worker process: a picklable call, such as
+`functools.partial` of a library function."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,12 +101,12 @@ class CorpusRow:
 
     Attributes:
         id: native id, unique in the corpus; `CORPUS-` is put before it.
-        audio: the recording on disk (absolute), or a `Recipe` that makes the waveform.
-        text: the transcript as published.
+        audio: the recording on disk (absolute), or a `Recipe` that makes the waveform or fetches the file's bytes.
+        text: the transcript as published, or what a script makes of it; text_raw: as published, where `text` is not.
         place: where the row stands, for messages (`train/text, line 3`).
-        offset, duration: the segment in seconds; duration None reads to the end.
+        offset, duration: the segment in seconds; duration None reads to the end. channel: where each of a file holds another speaker, from 0.
         speaker: native speaker; `CORPUS:` is put before it. recording: native recording, treated alike.
-        accent: slug, if the script knows it; else it is made from `accent_raw` by the user's map or the slug rule.
+        accent: slug, if the script knows it; else it is made from `accent_raw` by the user's map, the shipped one or the slug rule.
         gender: as published; understood spellings become male, female or other.
         Everything else: as in `Utterance`.
     """
@@ -113,9 +114,11 @@ class CorpusRow:
     id: str
     audio: Path | Recipe
     text: str
+    text_raw: str | None = None
     place: str = ""
     offset: Seconds = 0.0
     duration: Seconds | None = None
+    channel: int | None = None
     speaker: str | None = None
     gender: str | None = None
     age: str | None = None

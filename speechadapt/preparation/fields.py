@@ -1,13 +1,15 @@
 """Fields: a row of named values (a table's, a metadata file's) turned into a `CorpusRow`, whatever its columns are called."""
 
 import dataclasses
+import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from speechadapt.errors import AudioError, CorpusError
-from speechadapt.preparation.corpus import CorpusRow
+from speechadapt.preparation.corpus import CorpusRow, Recipe
 from speechadapt.preparation.intake import Intake
 from speechadapt.preparation.locate import locate_audio
 from speechadapt.units import Seconds
@@ -37,6 +39,12 @@ SPLIT_NAMES = {
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
 }
 OURS = ("text_raw", "accent_raw", "meta")
+
+
+def split_of_name(name: str) -> str | None:
+    """The one split that a name says: `train.clean.100-00000-of-00005` and `partial-train` say train, `data` and `train-or-test` none."""
+    said = {SPLIT_NAMES[word] for word in re.split(r"[^a-z]+", name.casefold()) if word in SPLIT_NAMES}
+    return said.pop() if len(said) == 1 else None
 
 
 def choose_columns(header: Sequence[str], wanted: Mapping[str, str | None], place: str) -> dict[str, str]:
@@ -71,7 +79,7 @@ def choose_columns(header: Sequence[str], wanted: Mapping[str, str | None], plac
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class NamedRow:
     """One row before its columns are understood: its values, where it stands, the folder of its list (empty for the only one) and the
-    split that folder gives it.
+    split that folder gives it. `audio` is set where the audio does not lie in a file that a column names.
     """
 
     values: Mapping[str, str]
@@ -80,6 +88,7 @@ class NamedRow:
     folder: str = ""
     split: str | None = None
     roots: tuple[Path, ...] = ()
+    audio: Recipe | None = None
 
 
 def make_rows(named: Sequence[NamedRow], columns: Mapping[str, str], intake: Intake, *, language: str | None = None) -> list[CorpusRow]:
@@ -90,7 +99,7 @@ def make_rows(named: Sequence[NamedRow], columns: Mapping[str, str], intake: Int
         get = _getter(row, columns)
         split = row.split or _split_of(get("split"), intake)
         try:
-            audio = locate_audio(get("audio") or "", row.roots)
+            audio = row.audio if row.audio is not None else locate_audio(get("audio") or "", row.roots)
             offset, duration = _segment(get)
         except AudioError as error:
             intake.drop(row_id, error.reason, f'row "{row_id}" ({row.place}): {error}', split)
@@ -117,6 +126,11 @@ def make_rows(named: Sequence[NamedRow], columns: Mapping[str, str], intake: Int
             )
         )
     return rows
+
+
+def as_text(value: Any) -> str:
+    """Text as it is, nothing as an empty string, numbers and lists as JSON writes them, anything else in its own words."""
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False, default=str)
 
 
 Getter = Callable[[str], str | None]

@@ -15,13 +15,14 @@ from tqdm import tqdm
 from speechadapt import provenance
 from speechadapt.audio.storage import Job, Sound, store
 from speechadapt.data.manifest import CORPUS_FILE, Manifest
-from speechadapt.data.utterance import SPLITS, Utterance
+from speechadapt.data.utterance import LONGEST_ID, SPLITS, Utterance
 from speechadapt.errors import CorpusError, MisuseError
 from speechadapt.files import read_json, write_json
+from speechadapt.preparation.accents import AccentLabels
 from speechadapt.preparation.corpus import Corpus, CorpusRow, PrepareOptions
 from speechadapt.preparation.divide import divide, settle
 from speechadapt.preparation.intake import Intake
-from speechadapt.preparation.labels import accent_slug, gender_of, speaker_key
+from speechadapt.preparation.labels import gender_of, speaker_key
 from speechadapt.preparation.report import REPORT_FILE, PrepReport, refuse_defects, summarize_content, summarize_intake
 from speechadapt.text.cleaning import clean_text, has_words
 
@@ -61,11 +62,12 @@ def finish_corpus(
     intake = intake if intake is not None else Intake()
     out = Path(out)
     _refuse_foreign(out, source, corpus)
-    handed = sorted(rows, key=lambda row: row.id)
+    given = list(rows)
+    handed = sorted(given, key=lambda row: row.id)
     rows_read = len(handed) + len(intake.drops)
     intake.drops = [dataclasses.replace(drop, id=f"{corpus.name}-{drop.id}") for drop in intake.drops]
     drafts, not_chosen = _make_drafts(handed, corpus, options, intake)
-    sounds = _store_audio(drafts, out, options, intake)
+    sounds = _store_audio(drafts, given, out, options, intake)
     utterances = [_place_audio(u, row, sounds[u.id], options) for u, row in drafts if u.id in sounds]
     _require_audio(rows_read, len(utterances), corpus, source, options, intake)
     parts = divide(Manifest(utterances, folder=out, name=corpus.name), options, intake)
@@ -108,9 +110,13 @@ def _make_drafts(rows: list[CorpusRow], corpus: Corpus, options: PrepareOptions,
     """Utterances without a duration yet; empty texts and repeated ids are dropped, `--limit` takes its choice."""
     drafts: dict[str, Draft] = {}
     files: set[str] = set()
+    labels = AccentLabels(corpus.name, options.accent_map)
     for row in rows:
-        draft = _draft(row, corpus, options, intake)
-        if draft.id in drafts:
+        draft = _draft(row, corpus, options, intake, labels)
+        if len(draft.id) > LONGEST_ID or not draft.id.isprintable():
+            message = f'row "{draft.id[:80]}" ({row.place}): its id has {len(draft.id)} characters, at most {LONGEST_ID} printable ones are possible.'
+            intake.drop(draft.id[:80], "bad-id", message, row.split)
+        elif draft.id in drafts:
             intake.drop(draft.id, "duplicate-id", f'row "{draft.id}" ({row.place}): this id stands twice, the first row is kept.', row.split)
         elif not has_words(draft.text):
             intake.drop(draft.id, "empty-text", f'row "{draft.id}" ({row.place}): no words in its text "{row.text}".', row.split)
@@ -121,6 +127,7 @@ def _make_drafts(rows: list[CorpusRow], corpus: Corpus, options: PrepareOptions,
                 draft = dataclasses.replace(draft, audio_filepath=f"{AUDIO_FOLDER}/{stem}.flac")
             files.add(folded)
             drafts[draft.id] = (draft, row)
+    labels.tell(intake)
     chosen = list(drafts.values())
     if options.limit is None or options.limit >= len(chosen):
         return chosen, 0
@@ -128,18 +135,18 @@ def _make_drafts(rows: list[CorpusRow], corpus: Corpus, options: PrepareOptions,
     return [chosen[place] for place in places], len(chosen) - options.limit
 
 
-def _draft(row: CorpusRow, corpus: Corpus, options: PrepareOptions, intake: Intake) -> Utterance:
+def _draft(row: CorpusRow, corpus: Corpus, options: PrepareOptions, intake: Intake, labels: AccentLabels) -> Utterance:
     language = row.language or corpus.language
     return Utterance(
         id=f"{corpus.name}-{row.id}",
         audio_filepath=f"{AUDIO_FOLDER}/{_file_stem(f'{corpus.name}-{row.id}')}.flac",
         duration=0.0,
         text=clean_text(row.text, case=options.case or corpus.case, language=language),
-        text_raw=row.text,
+        text_raw=row.text if row.text_raw is None else row.text_raw,
         speaker=speaker_key(corpus, row.speaker),
         gender=gender_of(row.gender, intake),
         age=row.age or None,
-        accent=row.accent or _accent_of(row.accent_raw, options),
+        accent=row.accent or labels.slug_of(row.accent_raw, language),
         accent_raw=row.accent_raw or None,
         l1=row.l1 or None,
         region=row.region or None,
@@ -150,22 +157,24 @@ def _draft(row: CorpusRow, corpus: Corpus, options: PrepareOptions, intake: Inta
     )
 
 
-def _accent_of(label: str | None, options: PrepareOptions) -> str | None:
-    if label is None or not label.strip():
-        return None
-    return options.accent_map.get(label.strip().casefold()) or accent_slug(label)
-
-
 def _file_stem(row_id: str, *, hashed: bool = False) -> str:
     """The id as a file name: safe on every system, and still unique after letters were replaced."""
     safe = re.sub(r"[^\w.-]", "_", row_id, flags=re.ASCII).strip(".")[:120]
     return safe if safe == row_id and not hashed else f"{safe}-{hashlib.sha256(row_id.encode()).hexdigest()[:8]}"
 
 
-def _store_audio(drafts: list[Draft], out: Path, options: PrepareOptions, intake: Intake) -> dict[str, Sound]:
-    """Read, check and write the audio of every draft; what cannot be used is dropped with its reason."""
+def _store_audio(drafts: list[Draft], given: list[CorpusRow], out: Path, options: PrepareOptions, intake: Intake) -> dict[str, Sound]:
+    """Read, check and write the audio of every draft; what cannot be used is dropped with its reason.
+
+    Audio is read in the order the rows were given in, so that what lies in one large file is read from it in one go.
+    """
     if options.in_place and any(not isinstance(row.audio, Path) for _, row in drafts):
-        raise MisuseError("--in-place: this corpus makes its audio, so there is none to leave in place. Run without --in-place.")
+        raise MisuseError(
+            "--in-place: this corpus makes its audio, or keeps it inside of other files, so there is none to leave in place. Run without --in-place."
+        )
+    if options.in_place and any(row.channel is not None for _, row in drafts):
+        raise MisuseError("--in-place: some recordings hold a speaker in each channel, and manifests know no channels. Run without --in-place.")
+    place = {id(row): number for number, row in enumerate(given)}
     no_target = options.in_place or options.dry_run
     jobs = [
         Job(
@@ -173,13 +182,16 @@ def _store_audio(drafts: list[Draft], out: Path, options: PrepareOptions, intake
             audio=row.audio,
             offset=row.offset,
             duration=row.duration,
+            channel=row.channel,
             target=None if no_target else out / u.audio_filepath,
             header_only=options.dry_run,
         )
-        for u, row in drafts
+        for u, row in sorted(drafts, key=lambda draft: place[id(draft[1])])
     ]
+    made = {sound.id: sound for sound in _map(store, jobs, options.jobs)}
     sounds: dict[str, Sound] = {}
-    for (u, row), sound in zip(drafts, _map(store, jobs, options.jobs), strict=True):
+    for u, row in drafts:
+        sound = made[u.id]
         if sound.outcome == "dropped":
             intake.drop(u.id, sound.reason, f"{sound.message} ({row.place})" if row.place else sound.message, row.split)
             continue

@@ -26,7 +26,10 @@ def locate_audio(given: str, roots: Sequence[Path]) -> Path:
     inside = False
     for root in roots[:1] if path.is_absolute() else roots:
         base = root.resolve()
-        found = _actual_name(base / path).resolve()
+        try:
+            found = _actual_name(base / path).resolve()
+        except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL in it, or a link that leads to itself
+            raise AudioError("missing", f'"{given[:80]}" is no name that a file can have. Correct the path or the list.') from error
         if found.is_relative_to(base):
             inside = True
             if found.is_file():

@@ -1,6 +1,7 @@
 """Settings of one corpus' script, filled from `--set NAME=value`."""
 
 import dataclasses
+import os
 import typing
 from collections.abc import Sequence
 from typing import TypeVar
@@ -8,6 +9,11 @@ from typing import TypeVar
 from speechadapt.settings import Setting, override
 
 Settings = TypeVar("Settings")
+
+
+def available_cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def read_settings(kind: type[Settings], assignments: Sequence[str]) -> Settings:

@@ -24,6 +24,18 @@ def test_recipes_and_corpora_are_the_scripts_that_ship(capsys: pytest.CaptureFix
     assert {"speechocean762", "kaldi", "table", "audiofolder", "synthetic_english", "synthetic_georgian"} <= corpora
 
 
+def test_corpora_tell_license_use_home_layout_and_where_the_accent_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    found = {str(row["name"]): row for row in rows("corpora", capsys)}
+    for name, row in found.items():
+        for field in ("license", "commercial_use", "home", "expects", "accent_label"):
+            assert row[field], (name, field)
+    assert found["common_voice"]["license"] == "CC0-1.0"
+    assert found["l2_arctic"]["commercial_use"] == "no"
+    assert main(["ls", "corpora"]) == 0
+    out = capsys.readouterr().out
+    assert "license: CC0-1.0; commercial use: yes" in out
+
+
 def test_each_script_has_a_summary_of_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     for row in rows("recipes", capsys) + rows("corpora", capsys):
         assert row["summary"], row["name"]

@@ -49,7 +49,7 @@ def test_a_dry_run_says_so(source: Path, tmp_path: Path, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["nothing"], 2, 'no data_prep script is called "nothing"; there are: audiofolder, kaldi, speechocean762'),
+        (["nothing"], 2, 'no data_prep script is called "nothing"; there are: aesrc2020, afrispeech, allsstar, audiofolder'),
         (["table", "--splits", "random"], 2, '--splits "random": must be one of official, speaker, speaker+sentence'),
         (["table", "--engine", "ray"], 2, '--engine "ray": must be one of local'),
         (["table", "--set", "audio=x"], 2, "audio_column"),

@@ -60,6 +60,30 @@ def test_values_of_other_types_and_broken_lines(root: Path, tmp_path: Path) -> N
     assert report.dropped_examples["broken-line"][0].endswith("metadata.jsonl, line 3: not a JSON object. Correct the line.")
 
 
+def test_lines_that_no_decoder_reads_cost_themselves_only(root: Path, tmp_path: Path) -> None:
+    good = json.dumps({"file_name": "clips/0001.wav", "text": "one\u2028two"}, ensure_ascii=False).encode()
+    bad = [b'{"text": "\\ud800"}', b'{"n": ' + b"9" * 5000 + b"}", b"[" * 100_000]
+    (root / "metadata.jsonl").write_bytes(b"\xef\xbb\xbf" + b"\r\n".join([good, *bad, b""]))
+    report = prepare(root, tmp_path / "out")
+    assert (report.rows_read, report.kept, report.dropped) == (4, 1, {"broken-line": 3})
+    assert Manifest.read(tmp_path / "out/all.jsonl")[0].text == "one two"
+    (root / "metadata.jsonl").write_text('\n[{"file_name": "a.wav"}]\n')
+    with pytest.raises(CorpusError, match=r"metadata\.jsonl: one JSON list, expected one JSON object per line"):
+        prepare(root, tmp_path / "out")
+    (root / "metadata.jsonl").write_text("{}", encoding="utf-16")
+    with pytest.raises(CorpusError, match=r"metadata\.jsonl: byte 1 is not UTF-8\. Save the file as UTF-8"):
+        prepare(root, tmp_path / "out")
+
+
+def test_metadata_in_parquet_keeps_strings_too(root: Path, tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
+    pytest.importorskip("pyarrow.parquet").write_table(pyarrow.Table.from_pylist(ROWS), root / "metadata.parquet")
+    prepare(root, tmp_path / "out")
+    first, second = Manifest.read(tmp_path / "out/all.jsonl")
+    assert (first.id, first.speaker, first.meta) == ("audiofolder-0042", "audiofolder:007", {"take": "1e3"})
+    assert second.text == "NA"
+
+
 def test_folders_name_the_splits(tmp_path: Path, write_tone: Any) -> None:
     for number, split in enumerate(("train", "validation", "test")):
         write_tone(tmp_path / f"folder/{split}/a.wav", 0.8, seed=number)
@@ -96,7 +120,7 @@ def test_paths_may_not_leave_the_folder(root: Path, tmp_path: Path, write_tone: 
 
 
 def test_a_folder_without_metadata_is_told(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match=r"no metadata file; looked for metadata\.csv and metadata\.jsonl, found: clips\."):
+    with pytest.raises(CorpusError, match=r"no metadata file; looked for metadata\.csv, metadata\.jsonl and metadata\.parquet, found: clips\."):
         prepare(root, tmp_path / "out")
     write_metadata(root, "jsonl", [{"path": "clips/0001.wav", "text": "x"}])
     with pytest.raises(CorpusError, match=r'no column "file_name"; there are: path, text'):
