@@ -8,8 +8,9 @@ Lines, plain or gzipped; lhotse itself is not needed. Real-shaped lines, shorten
     cs_cuts_train.jsonl.gz           {"id": "c7", "start": 2.0, "supervisions": [{"start": 0.1, ...}], "recording": {...}, "type": "MonoCut"}
 
 Every supervision becomes one row, wherever its cut begins. A source may be a shell command or an address: such are never run or fetched, and their
-rows are dropped. So are cuts that are mixed or padded and recordings whose speed, pitch or level lhotse would change while reading them. Of a recording with
-one speaker per channel, the channel of the supervision is taken. Paths are relative to the manifest, or to `--set audio_root=FOLDER`.
+rows are dropped. So are cuts that are mixed or padded, and recordings whose speed, pitch or level lhotse would change while reading them. Of a
+recording with one speaker per channel, the channel of the supervision is taken. Paths are relative to the manifest, or to
+`--set audio_root=FOLDER`.
 """
 
 import dataclasses

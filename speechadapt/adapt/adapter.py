@@ -22,6 +22,7 @@ FACTS_FILE = "speechadapt.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 SAMPLE = 64
 HEADS = ("kept", "extended", "new")
+SIDE_FILES = ("adapter_config.json", "vocab.json", "tokenizer_config.json", "preprocessor_config.json")
 HEAD = "lm_head"
 """What transformers calls the output layer of a CTC model."""
 
@@ -43,6 +44,7 @@ class AdapterRef:
         weights_sha256: of `adapter_model.safetensors`.
         trainable, total: parameters in the adapter, and in base and adapter together.
         head: the output layer: `kept` as the base has it, `extended` by new rows, or `new`; the last two lie whole in the adapter.
+        side_files: sha256 of the files that say what the weights mean (`SIDE_FILES`), by name; empty in older adapters.
     """
 
     folder: Path
@@ -59,6 +61,7 @@ class AdapterRef:
     trainable: int
     total: int
     head: str = "kept"
+    side_files: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the folder, as a JSON object."""
@@ -78,8 +81,8 @@ def read_adapter(folder: Path) -> AdapterRef:
             raise AdapterError(f"{folder}: no {name} in it, so it is not an adapter of speechadapt. Give the folder RUN/adapter.")
     row = read_json(folder / FACTS_FILE)
     try:
-        fields = {field.name: row[field.name] for field in dataclasses.fields(AdapterRef) if field.name not in ("folder", "head")}
-        fields["head"] = row.get("head", "kept")  # what there was before there were others
+        fields = {field.name: row[field.name] for field in dataclasses.fields(AdapterRef) if field.name not in ("folder", "head", "side_files")}
+        fields |= {"head": row.get("head", "kept"), "side_files": dict(row.get("side_files", {}))}  # older adapters have neither
         if fields["head"] not in HEADS:
             raise KeyError("head")
         ref = AdapterRef(folder=folder, **(fields | {"spec": AdapterSpec(**row["spec"])}))
@@ -140,6 +143,9 @@ def load_adapter(model: SpeechModel, folder: Path) -> AdapterRef:
         )
     if ref.head != "kept":
         model.load_vocabulary(ref.folder)
+    for name, digest in ref.side_files.items():
+        if not (ref.folder / name).is_file() or sha256_of(ref.folder / name) != digest:
+            raise AdapterError(f"{ref.folder / name}: missing or not the one that was saved with the weights. Copy the adapter again.")
     try:
         model.network = PeftModel.from_pretrained(model.network, str(folder), is_trainable=False)
     except (ValueError, RuntimeError, OSError, KeyError, TypeError, AttributeError) as error:
@@ -187,6 +193,7 @@ def save_adapter(model: SpeechModel, spec: AdapterSpec, folder: Path, *, train_f
             trainable=trainable,
             total=total,
             head=model.head,
+            side_files={name: sha256_of(temporary / name) for name in SIDE_FILES if (temporary / name).is_file()},
         )
         write_json(temporary / FACTS_FILE, ref.to_json())
         (temporary / "README.md").write_text(card, encoding="utf-8")
