@@ -390,7 +390,8 @@ def _notes(run: Run, sets: Sets) -> list[str]:
     environment = read_json(run.folder / "environment.json")
     packages = ", ".join(f"{name} {version}" for name, version in environment["packages"].items() if version)
     training = read_json(run.folder / "training.json")
-    wish = ", ".join(f"{name} {value}" for name, value in adapter.spec.to_json().items() if name not in ("vocabulary", "rare"))
+    told = ("method",) if adapter.spec.method == "full" else ("method", "rank", "alpha", "dropout", "targets")
+    wish = ", ".join(f"{name} {getattr(adapter.spec, name)}" for name in told)
     notes = [
         f"base {adapter.base_id}, revision {adapter.base_revision}",
         f"adapter: {wish}; {adapter.trainable:,} of {adapter.total:,} parameters trained ({100 * adapter.trainable / adapter.total:.2f} %)",

@@ -20,7 +20,7 @@ def training_card(model: SpeechModel, spec: AdapterSpec, train: Manifest, step: 
     dev = "" if dev_score is None else f" Dev score of the chosen checkpoint: {dev_score:.4f}."
     body = f"""# Adapter for {model.base.id}
 
-A {spec.method} adapter (rank {spec.rank}, targets {spec.targets}) made with speechadapt on {train.hours:.2f} hours of speech from
+{_what(spec)} made with speechadapt on {train.hours:.2f} hours of speech from
 {len(train.speakers)} known speakers{" (" + ", ".join(accents) + ")" if accents else ""}, step {step}.{dev}
 Base revision: `{model.base.revision}`. Whether it helped, and whom, is in `comparison.json` and `summary.md` of its run.
 
@@ -38,6 +38,12 @@ or with PEFT alone:
 ```
 """
     return "\n".join(head) + body
+
+
+def _what(spec: AdapterSpec) -> str:
+    if spec.method == "full":
+        return "A copy of the base with every weight trained,"
+    return f"A {spec.method} adapter (rank {spec.rank}, targets {spec.targets})"
 
 
 def _with_peft(model: SpeechModel) -> str:

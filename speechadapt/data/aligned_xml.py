@@ -9,13 +9,10 @@ A file may come from anyone, and entities can make XML read other files or fill 
 
 import dataclasses
 import xml.etree.ElementTree as ET
-from xml.parsers import expat
 
-from speechadapt.errors import CorpusError
+from speechadapt.data.safe_xml import parse_xml
 
 ALIGNED = "transcript_align"
-DEEPEST = 64
-"""Elements inside each other; such files have six levels."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +32,7 @@ def parse_aligned(data: bytes, place: str) -> list[AlignedSegment]:
     Raises:
         CorpusError: not well-formed, too deep, or an entity is declared or used in it.
     """
-    root = _parse_xml(data, place)
+    root = parse_xml(data, place, advice="Download it again.", doctype=True)
     aligned = [one for one in root.iter() if _name(one) == "segments" and one.get("annotation_id") == ALIGNED]
     return [
         AlignedSegment(
@@ -50,33 +47,3 @@ def parse_aligned(data: bytes, place: str) -> list[AlignedSegment]:
 
 def _name(element: ET.Element) -> str:
     return element.tag.rpartition(":")[2].casefold()
-
-
-def _parse_xml(data: bytes, place: str) -> ET.Element:
-    builder = ET.TreeBuilder()
-    parser = expat.ParserCreate()
-    depth = 0
-
-    def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal depth
-        depth += 1
-        if depth > DEEPEST:
-            raise CorpusError(f"{place}, line {parser.CurrentLineNumber}: over {DEEPEST} elements inside each other. Download it again.")
-        builder.start(name, attributes)
-
-    def end(name: str) -> None:
-        nonlocal depth
-        depth -= 1
-        builder.end(name)
-
-    def refuse(name: str, *_: object) -> None:
-        raise CorpusError(f'{place}, line {parser.CurrentLineNumber}: the entity "{name[:40]}", and entities are refused. Download it again.')
-
-    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, builder.data
-    parser.EntityDeclHandler = parser.SkippedEntityHandler = refuse
-    parser.buffer_text = True
-    try:
-        parser.Parse(data, True)
-        return builder.close()
-    except (expat.ExpatError, LookupError, ValueError) as error:  # the last two: an encoding that is not known, or not of single bytes
-        raise CorpusError(f"{place}: not well-formed XML ({error}). Download it again.") from error

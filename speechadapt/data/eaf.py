@@ -16,15 +16,13 @@ import xml.etree.ElementTree as ET
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
-from xml.parsers import expat
 
+from speechadapt.data.safe_xml import DEEPEST, parse_xml
 from speechadapt.errors import CorpusError
 from speechadapt.units import Seconds
 
 LARGEST_FILE = 64 * 2**20
 """Bytes; an hour of fully glossed conversation stays below a tenth of it."""
-DEEPEST = 64
-"""Elements inside each other, or annotations that hang on each other; ELAN's files have six levels of either."""
 LATEST = 10**12
 """Milliseconds, thirty years: a later time is a broken number."""
 
@@ -105,7 +103,7 @@ def parse_eaf(data: bytes, place: str) -> Eaf:
     Raises:
         CorpusError: as `read_eaf`.
     """
-    root = _parse_xml(data, place)
+    root = parse_xml(data, place, advice="Save the file again from ELAN.")
     if root.tag != "ANNOTATION_DOCUMENT":
         raise CorpusError(f"{place}: its outermost element is {root.tag[:40]}, not ANNOTATION_DOCUMENT, so this is no ELAN file. Check the file.")
     media = tuple(
@@ -118,39 +116,6 @@ def parse_eaf(data: bytes, place: str) -> Eaf:
         for one in root.iter("MEDIA_DESCRIPTOR")
     )
     return Eaf(media=media, tiers=_Times(root, place).tiers())
-
-
-def _parse_xml(data: bytes, place: str) -> ET.Element:
-    builder = ET.TreeBuilder()
-    parser = expat.ParserCreate()
-    depth = 0
-
-    def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal depth
-        depth += 1
-        if depth > DEEPEST:
-            raise CorpusError(f"{place}, line {parser.CurrentLineNumber}: over {DEEPEST} elements inside each other. This is no ELAN file.")
-        builder.start(name, attributes)
-
-    def end(name: str) -> None:
-        nonlocal depth
-        depth -= 1
-        builder.end(name)
-
-    def refuse(*_: object) -> None:
-        raise CorpusError(
-            f"{place}, line {parser.CurrentLineNumber}: a document type declaration, which ELAN never writes and which can do harm. "
-            "Remove it, or save the file again from ELAN."
-        )
-
-    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, builder.data
-    parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
-    parser.buffer_text = True
-    try:
-        parser.Parse(data, True)
-        return builder.close()
-    except (expat.ExpatError, LookupError, ValueError) as error:  # the last two: an encoding that is not known, or not of single bytes
-        raise CorpusError(f"{place}: not well-formed XML ({error}). Save the file again from ELAN.") from error
 
 
 def _milliseconds(value: str | None, place: str) -> int | None:

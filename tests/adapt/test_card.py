@@ -41,6 +41,12 @@ def test_the_head_is_what_the_hub_reads(model: SpeechModel, make_manifest: Calla
     assert f"Base revision: `{model.base.revision}`" in card
 
 
+def test_a_model_trained_whole_has_no_rank(model: SpeechModel, make_manifest: Callable[..., Manifest]) -> None:
+    card = training_card(model, AdapterSpec(method="full"), make_manifest(1), 1, None)
+    assert "A copy of the base with every weight trained, made with speechadapt" in card
+    assert "rank" not in card
+
+
 def test_nothing_is_claimed_that_is_not_known(model: SpeechModel, make_manifest: Callable[..., Manifest]) -> None:
     card = training_card(model, AdapterSpec(), make_manifest(1), 1, None)
     assert "language" not in head(card)

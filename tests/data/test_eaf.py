@@ -82,7 +82,7 @@ REMOTE = '<!DOCTYPE x SYSTEM "http://127.0.0.1:9/x.dtd">'
 @pytest.mark.parametrize("declaration", [LAUGHS, THEFT, REMOTE, "<!DOCTYPE x>"])
 def test_document_types_are_refused(declaration: str) -> None:
     text = eaf(PHRASES, slots=SLOTS).replace("<ANNOTATION_DOCUMENT", f"{declaration}\n<ANNOTATION_DOCUMENT").replace("wa ngani", "&b;")
-    with pytest.raises(CorpusError, match=r"a, line 2: a document type declaration, which ELAN never writes and which can do harm"):
+    with pytest.raises(CorpusError, match=r"a, line 2: a document type declaration, which can do harm and is refused"):
         parse_eaf(text.encode(), "a")
 
 

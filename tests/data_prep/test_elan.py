@@ -186,7 +186,7 @@ def test_a_document_type_costs_its_file_only(corpus: Path, tmp_path: Path) -> No
     (corpus / "notes.eaf").write_text(text.replace("<ANNOTATION_DOCUMENT", evil).replace("ask Anna", "&a;"))
     report = prepare(corpus, tmp_path / "out")
     assert (report.kept, report.dropped["broken-eaf"]) == (3, 2)
-    assert "a document type declaration, which ELAN never writes" in report.dropped_examples["broken-eaf"][1]
+    assert "a document type declaration, which can do harm" in report.dropped_examples["broken-eaf"][1]
 
 
 def test_recordings_elsewhere_need_a_setting(corpus: Path, tmp_path: Path) -> None:
