@@ -20,7 +20,7 @@ from speechadapt.errors import AdapterError, LabelError, MisuseError, ModelError
 from speechadapt.files import write_json
 from speechadapt.models.alignment import frames_needed, word_times
 from speechadapt.models.ctc_beam import beam_texts
-from speechadapt.models.ctc_head import extended_head, new_head
+from speechadapt.models.ctc_head import exchanged_head, extended_head, new_head
 from speechadapt.models.ctc_network import CTCNetwork, FrontEnd
 from speechadapt.models.precision import use_bf16
 from speechadapt.models.speech_model import BaseModel, Decoded, DecodeSettings, SpeechModel, Symptom, Word
@@ -110,6 +110,8 @@ class CTCModel(SpeechModel):
         old = self.ctc.lm_head
         if head == "extended" and self.vocabulary is not None:
             layer = extended_head(old, self.vocabulary, len(vocabulary))
+        elif self.vocabulary is not None and self.vocabulary.letters:
+            layer = exchanged_head(old, self.vocabulary, vocabulary)
         else:
             layer = new_head(old.in_features, len(vocabulary))
         self.ctc.lm_head = layer.to(old.weight.device).requires_grad_(False)

@@ -10,11 +10,14 @@ from speechadapt.files import atomic_folder
 from speechadapt.models.ctc_files import fill_vocabulary_size
 from speechadapt.models.sources import find_base
 
-SIDE_FILES = ("preprocessor_config.json", "processor_config.json", "vocab.json", "tokenizer_config.json", "special_tokens_map.json")
+SIDE_FILES = ("preprocessor_config.json", "processor_config.json")
 
 
 def write_random_base(base: str, out: Path, *, seed: int = 0) -> None:
-    """Write a folder with the base's configuration, preprocessor and vocabulary, and weights as transformers draws them for a new model.
+    """Write a folder with the base's configuration and preprocessor, and weights as transformers draws them for a new model.
+
+    Like a base that was only pretrained it has no output layer and no vocabulary: those are made for the training text, and an exchange of
+    random rows for others would start them worse than new ones.
 
     Args:
         base: a folder, Hub id or `embedded:NAME` of a CTC model.
@@ -36,7 +39,7 @@ def write_random_base(base: str, out: Path, *, seed: int = 0) -> None:
     torch.manual_seed(seed)
     network = AutoModelForCTC.from_config(config)
     with atomic_folder(out) as temporary:
-        network.save_pretrained(temporary)
+        network.base_model.save_pretrained(temporary)
         for name in SIDE_FILES:
             if (found.folder / name).is_file():
                 shutil.copyfile(found.folder / name, temporary / name)

@@ -74,12 +74,12 @@ def test_whisper_is_not_trained_whole(whisper_folder: Callable[[str], Path]) -> 
     assert not model.adapted
 
 
-def test_a_random_base_has_the_architecture_and_the_vocabulary_but_not_the_weights(ctc_folder: Callable[[str], Path], tmp_path: Path) -> None:
+def test_a_random_base_has_the_architecture_but_neither_weights_nor_vocabulary(ctc_folder: Callable[[str], Path], tmp_path: Path) -> None:
     folder = ctc_folder("wav2vec2-layer")
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         write_random_base(str(folder), tmp_path / name, seed=seed)
     given, *made = (load_model(str(path), language="en", device="cpu") for path in (folder, *(tmp_path / name for name in "abc")))
-    assert all(one.vocabulary == given.vocabulary for one in made)
+    assert all(one.vocabulary is None for one in made)
     assert {name: weight.shape for name, weight in made[0].network.state_dict().items()} == {
         name: weight.shape for name, weight in given.network.state_dict().items()
     }

@@ -432,6 +432,23 @@ def test_a_base_that_was_only_pretrained(kind: str, load: Callable[..., CTCModel
         model.make_labels("zoo", "u1")
 
 
+def test_other_letters_keep_the_bases_blank_and_its_ends_of_words(load: Callable[..., CTCModel]) -> None:
+    model = load("wav2vec2-layer")
+    old, before = model.ctc.lm_head, model.vocabulary
+    torch.manual_seed(0)
+    model.fit_vocabulary(["они дома"], vocabulary="new")
+    new, after = model.ctc.lm_head, model.vocabulary
+    assert (model.head, tuple(new.weight.shape)) == ("new", (len(after), 32))
+    for row, was in ((after.blank, before.blank), (after.separator, before.separator)):
+        assert torch.equal(new.weight[row], old.weight[was])
+        assert torch.equal(new.bias[row], old.bias[was])
+    letters, known = new.weight[sorted(after.letters.values())], old.weight[sorted(before.letters.values())]
+    assert len(torch.unique(letters, dim=0)) == len(letters) == 6, "equal rows would get equal gradients"
+    # six rows around the mean of 27: their own mean lies within four standard errors
+    assert ((letters.mean(0) - known.mean(0)).abs() < 4 * known.std(0) / 6**0.5).all()
+    assert not any(torch.equal(row, other) for row in letters for other in old.weight)
+
+
 def test_raw_weights_are_the_same_every_time(load: Callable[..., CTCModel]) -> None:
     """transformers fills a missing output layer with other random numbers each time, and fingerprints would never agree."""
     assert all(torch.equal(one, other) for one, other in zip(load("raw").network.parameters(), load("raw").network.parameters(), strict=True))
