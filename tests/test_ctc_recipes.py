@@ -48,9 +48,10 @@ def test_recipe_runs_on_the_embedded_base(recipe: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_an_accent_is_learned_in_minutes(tmp_path: Path) -> None:
-    """A quarter of the recipe's speech and time, so half of what it reaches is asked for."""
-    sets, _ = run("ctc_accent", tmp_path / "run", TRAIN_SIZE="12,20", TEST_SIZE="8,6", GUARD_SIZE="6,6", REPLAY_SIZE="8,10")
+    """A fourteenth of the recipe's speech, three times: less than the recipe gains, and clearly better than the base."""
+    settings = {"TRAIN_SIZE": "40,25", "REPLAY_SIZE": "10,20", "TEST_SIZE": "8,6", "GUARD_SIZE": "6,6", "TRAIN.epochs": "3"}
+    sets, _ = run("ctc_accent", tmp_path / "run", **settings)
     test = sets[0]
     assert test["verdict"] == "better"
-    assert test["adapted"]["wer"] < 0.75 * test["base"]["wer"]
+    assert test["adapted"]["wer"] < 0.85 * test["base"]["wer"]
     assert test["ci95"][1] < 0
