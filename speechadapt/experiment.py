@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from speechadapt.adapt.adapter import AdapterRef, load_adapter, read_adapter
+from speechadapt.adapt.adapter import AdapterRef, load_adapter, read_adapter, target_modules
 from speechadapt.adapt.spec import AdapterSpec, TrainSettings
 from speechadapt.adapt.train import plan_steps, train_adapter
 from speechadapt.bundled import load_bundled
@@ -478,6 +478,7 @@ def adapt_and_prove(run: Run, job: AdaptJob) -> Verdict:
     model = load_model(job.base, revision=job.revision, language=language, device=job.device)
     if model.language is None and model.task is not None:  # a CTC model has neither token: the text alone decides what it writes
         raise MisuseError(f"{job.data}: its rows name no one language, and {job.base} knows many. Give --language, for example --language en.")
+    target_modules(model, job.spec)  # what cannot be adapted is refused before anything is scored
     normalizer = job.normalizer or normalizer_for(model.language)
     sets = read_sets(
         run,

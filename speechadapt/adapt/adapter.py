@@ -102,14 +102,13 @@ def add_adapter(model: SpeechModel, spec: AdapterSpec, seed: int = 0) -> None:
         MisuseError: the family cannot be trained whole.
     """
     must_be_bare(model)
+    targets = target_modules(model, spec)
     full = spec.method == "full"
-    if full and not model.whole_modules:
-        raise MisuseError(f'method is "full", which {model.family} models do not offer here. Choose lora with a higher rank.')
     config = LoraConfig(
         r=spec.rank,
         lora_alpha=spec.alpha,
         lora_dropout=spec.dropout,
-        target_modules=DUMMY_TARGET_MODULES if full else model.peft_targets(spec.targets),
+        target_modules=targets,
         modules_to_save=(model.whole_modules if full else model.saved_modules) or None,
         use_rslora=spec.method == "rslora",
         use_dora=spec.method == "dora",
@@ -119,6 +118,19 @@ def add_adapter(model: SpeechModel, spec: AdapterSpec, seed: int = 0) -> None:
     torch.manual_seed(seed)
     model.network = get_peft_model(model.network, config)
     model.adapted = True
+
+
+def target_modules(model: SpeechModel, spec: AdapterSpec) -> list[str] | str:
+    """PEFT's `target_modules` for a spec; asked before long work, it says early that a model cannot carry the adapter.
+
+    Raises:
+        MisuseError: the family cannot be trained whole, or has no such role.
+    """
+    if spec.method != "full":
+        return model.peft_targets(spec.targets)
+    if not model.whole_modules:
+        raise MisuseError(f'method is "full", which {model.family} models do not offer here. Choose lora with a higher rank.')
+    return str(DUMMY_TARGET_MODULES)
 
 
 def load_adapter(model: SpeechModel, folder: Path) -> AdapterRef:

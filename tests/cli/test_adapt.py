@@ -187,6 +187,7 @@ def test_what_cannot_be_learned(
     assert adapt(ctc_folder("wav2vec2-layer"), data, tmp_path / "run", *more) == code
     out, err = capsys.readouterr()
     assert out == ""
+    assert (tmp_path / "run").exists() == (code == 1), "misuse is told before anything is scored, and leaves no folder behind"
     assert message in err
     assert not (tmp_path / "run" / "adapter").exists()
 
