@@ -1,6 +1,6 @@
 """EAF: the annotation files of ELAN, as field linguists write them: tiers of annotations, some with times, some hanging on others.
 
-    <MEDIA_DESCRIPTOR MEDIA_URL="file:///C:/work/s1.wav" MIME_TYPE="audio/x-wav" RELATIVE_MEDIA_URL="./s1.wav"/>
+    <MEDIA_DESCRIPTOR MEDIA_URL="file:///C:/tapes/s1.wav" MIME_TYPE="audio/x-wav" RELATIVE_MEDIA_URL="./s1.wav"/>
     <TIME_SLOT TIME_SLOT_ID="ts1" TIME_VALUE="780"/>
     <TIER TIER_ID="tx@ANNA" LINGUISTIC_TYPE_REF="utterance" PARTICIPANT="Anna">
         <ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a1" TIME_SLOT_REF1="ts1" TIME_SLOT_REF2="ts2">
