@@ -8,6 +8,7 @@ from typing import Any
 import hypothesis
 import hypothesis.strategies as st
 import pytest
+from reruns import contents
 
 from speechadapt.bundled import load_bundled
 from speechadapt.data.manifest import Manifest
@@ -53,12 +54,6 @@ def with_test(corpus: Path, write_tone: Any) -> Path:
 def prepare(source: Path, out: Path, dev_speakers: Path | None = None, **options: Any) -> PrepReport:
     report: PrepReport = script.prepare(source, out, PrepareOptions(**options), script.Settings(dev_speakers=dev_speakers))
     return report
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "prep_report.json"
-    }
 
 
 def read_rows(out: Path) -> dict[str, Any]:

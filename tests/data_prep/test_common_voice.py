@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from reruns import contents
 
 from speechadapt.bundled import load_bundled
 from speechadapt.data.manifest import Manifest
@@ -95,10 +96,6 @@ def prepare(source: Path, out: Path, assignments: tuple[str, ...] = (), **option
 
 def rows_of(out: Path) -> dict[str, Any]:
     return {u.id.removeprefix("common_voice-common_voice_en_"): u for path in sorted(out.glob("*.jsonl")) for u in Manifest.read(path)}
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "prep_report.json"}
 
 
 def edit(path: Path, old: str, new: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import hypothesis
 import hypothesis.strategies as st
 import pytest
+from reruns import contents
 
 from speechadapt.bundled import load_bundled
 from speechadapt.data.manifest import Manifest
@@ -55,12 +56,6 @@ def corpus(tmp_path: Path, write_tone: Any) -> Path:
 def prepare(source: Path, out: Path, train: str = "all", **options: Any) -> PrepReport:
     report: PrepReport = script.prepare(source, out, PrepareOptions(**options), script.Settings(train=train))
     return report
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "prep_report.json"
-    }
 
 
 def edit(path: Path, old: str, new: str) -> None:

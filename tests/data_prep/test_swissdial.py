@@ -7,6 +7,7 @@ from typing import Any
 import hypothesis
 import hypothesis.strategies as st
 import pytest
+from reruns import contents
 
 from speechadapt.bundled import load_bundled
 from speechadapt.data.manifest import Manifest
@@ -57,12 +58,6 @@ def prepare(source: Path, out: Path, target: str = "dialect", **options: Any) ->
 
 def read_rows(out: Path) -> dict[str, Any]:
     return {u.id: u for name in ("train", "dev", "test") for u in Manifest.read(out / f"{name}.jsonl")}
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "prep_report.json"
-    }
 
 
 def test_rows_carry_everything_the_corpus_says(corpus: Path, tmp_path: Path) -> None:
