@@ -57,13 +57,13 @@ class ScoredSet:
 class Sets:
     """What a run trains on, chooses checkpoints by, and is judged by; nothing is shared between the first two and the third.
 
-    `replayed` rows were read into `train` beside the corpus's own, before leaks were dropped.
+    `replayed` are the ids of the rows that were read into `train` beside the corpus's own, before leaks were dropped.
     """
 
     train: Manifest
     dev: Manifest
     scored: tuple[ScoredSet, ...]
-    replayed: int = 0
+    replayed: frozenset[str] = frozenset()
 
 
 def read_sets(
@@ -120,7 +120,7 @@ def read_sets(
         _tell_leaks(run, split, report, strict)
     for one in scored:
         run.say(f"{one.role} {one.name}: {len(one.manifest)} utterances, {len(one.manifest.speakers)} speakers, {clock(one.manifest.hours * 3600)}")
-    return Sets(train=kept["train"], dev=kept["dev"], scored=scored, replayed=more)
+    return Sets(train=kept["train"], dev=kept["dev"], scored=scored, replayed=frozenset(u.id for manifest in rehearsed for u in manifest))
 
 
 def _tell_leaks(run: Run, split: str, report: LeakReport, strict: bool) -> None:
@@ -346,7 +346,7 @@ def train_on(
     if run.plan.is_file():
         settings = dataclasses.replace(settings, steps=read_json(run.plan)["steps"])
     elif minutes is not None:
-        settings = plan_steps(model, sets.train, settings, minutes, spec=spec)
+        settings = plan_steps(model, sets.train, settings, minutes, spec=spec, replayed=sets.replayed)
         write_json(run.plan, {"minutes": minutes, "steps": settings.steps})
         run.say(f"training: {settings.steps} steps, which a probe says take about {minutes:g} min; the number is fixed now")
 
@@ -361,7 +361,9 @@ def train_on(
             rates.append(report.wer)
         return sum(rates) / len(rates)
 
-    return train_adapter(model, sets.train, spec=spec, settings=settings, out=run.folder, validate=dev_wer, resume=run.resumed)
+    return train_adapter(
+        model, sets.train, spec=spec, settings=settings, out=run.folder, validate=dev_wer, replayed=sets.replayed, resume=run.resumed
+    )
 
 
 def load_shipped(run: Run, base: str, *, revision: str | None = None, language: str | None = None, device: str | None = None) -> SpeechModel:
@@ -406,7 +408,7 @@ def _notes(run: Run, sets: Sets) -> list[str]:
     for split, manifest in (("train", sets.train), ("dev", sets.dev)):
         size = f"{len(manifest)} utterances, {len(manifest.speakers)} speakers, {clock(manifest.hours * 3600)}"
         gone = f"{leaks[split]['dropped']} of {leaks[split]['rows']} rows dropped for sharing something with a test or guard set"
-        replayed = f", {sets.replayed} rows of replay among them" if split == "train" and sets.replayed else ""
+        replayed = f", {len(sets.replayed)} rows of replay among them" if split == "train" and sets.replayed else ""
         notes.append(f"{split}: {size}{replayed}; {gone}")
     return [*notes, f"code {environment['code'] or 'from a wheel'}; {packages}", "settings.json, environment.json and recipe.py repeat it"]
 

@@ -74,7 +74,7 @@ def test_replay_is_trained_on_without_what_it_shares_with_test_and_guard(data: P
     assert [u.id for u in sets.dev] == ["d1", "d2"]
     assert json.loads(run.leaks.read_text())["train"]["ids_by_cause"] == {"speaker": ["r3"], "recording": [], "sentence": ["r2"]}
     assert "train: 3 utterances of the corpus and 3 of replay" in capsys.readouterr().err
-    assert sets.replayed == 3
+    assert len(sets.replayed) == 3
     read_sets(run, data, guards=[guard], replay=[data / "dev.jsonl"])  # dev chooses the checkpoint
     assert "dev.jsonl: 2 of 2 rows dropped because they share something with dev" in capsys.readouterr().err
     with pytest.raises(ManifestError, match=r"none\.jsonl: no such manifest"):

@@ -74,7 +74,7 @@ def _is_plain(layer: Any) -> bool:
 def _forward(layer: Any, x: torch.Tensor) -> torch.Tensor:
     name = layer.active_adapters[0]
     base = layer.base_layer
-    if layer.merged:  # a dev score decodes with the adapter inside the weight already
+    if layer.merged or layer.disable_adapters:  # a dev score decodes with the adapter inside the weight already, or the base itself is asked
         result: torch.Tensor = base(x)
         return result
     tensors = [x, base.weight, base.bias, layer.lora_A[name].weight, layer.lora_B[name].weight]

@@ -64,6 +64,7 @@ FAMILY_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "freq_mask_bins": 20,
         "average_decay": 0.97,
         "label_smoothing": 0.1,
+        "replay_divergence": 0.0,
     },
     "ctc": {
         "epochs": 5.0,
@@ -77,6 +78,7 @@ FAMILY_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "freq_mask_bins": 20,
         "average_decay": 0.97,
         "label_smoothing": 0.0,
+        "replay_divergence": 1.0,
     },
 }
 """What a field of `TrainSettings` that is None stands for, per model family."""
@@ -105,6 +107,8 @@ class TrainSettings:
         average_decay: the adapter that ships is a moving average over the last about 1 / (1 - this) steps (Polyak averaging), 0 to 0.9999;
             0 ships the last weights.
         label_smoothing: share of the target spread over the vocabulary, 0 to 0.5.
+        replay_divergence: weight of what the adapter moves away from the base's own output on the rows of replay, added to the loss (learning
+            without forgetting, Li and Hoiem 2016), 0 to 100; of no account without replay, or where the output layer is new.
         evaluate_every: steps between checkpoints with a dev score; None means ten over the run.
         precision: auto (bf16 where the device is fast in it, else fp32), fp32 or bf16. The adapter's own weights are always fp32.
         gradient_checkpointing: recompute activations to save memory.
@@ -129,6 +133,7 @@ class TrainSettings:
     freq_mask_bins: int | None = None
     average_decay: float | None = None
     label_smoothing: float | None = None
+    replay_divergence: float | None = None
     evaluate_every: int | None = None
     precision: str = "auto"
     gradient_checkpointing: bool = False
@@ -157,6 +162,7 @@ class TrainSettings:
         _within("freq_mask_bins", self.freq_mask_bins, 0, 60)
         _within("average_decay", self.average_decay, 0, 0.9999)
         _within("label_smoothing", self.label_smoothing, 0, 0.5)
+        _within("replay_divergence", self.replay_divergence, 0, 100)
         _one_of("precision", self.precision, PRECISIONS)
 
     def for_family(self, family: str) -> "FamilySettings":
@@ -187,6 +193,7 @@ class FamilySettings(TrainSettings):
     freq_mask_bins: int
     average_decay: float
     label_smoothing: float
+    replay_divergence: float
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

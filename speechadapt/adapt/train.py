@@ -10,7 +10,7 @@ import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from speechadapt.adapt.checkpoint import (
 )
 from speechadapt.adapt.fused import fused_lora
 from speechadapt.adapt.memory import keep_freed_memory
+from speechadapt.adapt.rehearsal import training_loss
 from speechadapt.adapt.spec import AdapterSpec, FamilySettings, TrainSettings
 from speechadapt.audio.augment import perturb_speed
 from speechadapt.audio.batching import Batch, batches_for_training
@@ -249,6 +250,7 @@ def train_adapter(
     settings: TrainSettings,
     out: Path,
     validate: Validate | None = None,
+    replayed: Collection[str] = (),
     resume: bool = False,
 ) -> AdapterRef:
     """Train an adapter on a base model and leave the best one inside it.
@@ -266,6 +268,7 @@ def train_adapter(
         out: the run folder.
         validate: from the model to a number to be small, such as the decoded word error rate of a dev set; called at each checkpoint.
             Without it the last checkpoint is kept.
+        replayed: ids of the rows of `train` that stand for what the base knows already; see `TrainSettings.replay_divergence`.
         resume: go on from the newest checkpoint in `out`, if there is one.
 
     Returns:
@@ -277,7 +280,7 @@ def train_adapter(
         SpeechadaptError: the disk is full; what was written stays.
     """
     out = Path(out)
-    run = _Run(model, train, spec, settings, out, validate)
+    run = _Run(model, train, spec, settings, out, validate, frozenset(replayed))
     start = run.restore() if resume else 0
     with keep_freed_memory(), fused_lora(model.network):
         for step in run.progress_bar(start):
@@ -288,7 +291,14 @@ def train_adapter(
 
 
 def plan_steps(
-    model: SpeechModel, train: Manifest, settings: TrainSettings, minutes: float, *, spec: AdapterSpec, probe_steps: int = 5
+    model: SpeechModel,
+    train: Manifest,
+    settings: TrainSettings,
+    minutes: float,
+    *,
+    spec: AdapterSpec,
+    replayed: Collection[str] = (),
+    probe_steps: int = 5,
 ) -> TrainSettings:
     """Turn a wish in minutes into a fixed number of steps, by timing a few on a copy of the settings' plan.
 
@@ -300,6 +310,7 @@ def plan_steps(
         settings: `steps` and `epochs` are replaced.
         minutes: wished training time, dev scores not counted.
         spec: the adapter wished for.
+        replayed: see `train_adapter`.
         probe_steps: steps timed, after one that warms up.
 
     Returns:
@@ -315,6 +326,7 @@ def plan_steps(
     data = TrainingData(model, train)
     chosen = dataclasses.replace(settings, steps=probe_steps + 1).for_family(model.family)
     plan = batch_plan(data.durations, chosen)
+    known = frozenset(replayed) if model.kept_tokens != 0 else frozenset()
     add_adapter(model, spec)
     model.network.train()
     parameters = trainable(model.network)
@@ -325,7 +337,8 @@ def plan_steps(
                 begun = time.perf_counter()
                 for batch in make_training_batches(model, data, rows, step, chosen):
                     with torch.autocast(model.device.type, torch.bfloat16, enabled=use_bf16(settings.precision, model.device)):
-                        loss = model.loss(batch.to(model.device), chosen.label_smoothing)
+                        loss, moved = training_loss(model, batch.to(model.device), chosen, known)
+                        loss = loss if moved is None else loss + chosen.replay_divergence * moved
                     loss.backward()  # type: ignore[no-untyped-call]
                 for parameter in parameters.values():
                     parameter.grad = None
@@ -348,10 +361,21 @@ def fit_vocabulary(model: SpeechModel, train: Manifest, spec: AdapterSpec, setti
 class _Run:
     """The state of one training run: data, optimizer, logs and scores."""
 
-    def __init__(self, model: SpeechModel, train: Manifest, spec: AdapterSpec, wish: TrainSettings, out: Path, validate: Validate | None) -> None:
+    def __init__(
+        self,
+        model: SpeechModel,
+        train: Manifest,
+        spec: AdapterSpec,
+        wish: TrainSettings,
+        out: Path,
+        validate: Validate | None,
+        replayed: frozenset[str],
+    ) -> None:
         settings = wish.for_family(model.family)
         self.model, self.train, self.spec, self.settings, self.out, self.validate = model, train, spec, settings, out, validate
         self.vocabulary = fit_vocabulary(model, train, spec, settings)
+        # a new output layer writes other tokens than the base's, so there is nothing to stay near to
+        self.replayed = replayed if model.kept_tokens != 0 else frozenset()
         model.forget_losses()  # of a probe
         self.data = TrainingData(model, train)
         self.plan = batch_plan(self.data.durations, settings)
@@ -363,6 +387,7 @@ class _Run:
             "spec": spec.to_json(),
             "settings": json.loads(json.dumps(settings.to_json())),
             "steps": len(self.plan),
+            "replayed": len(self.replayed),
         }
         add_adapter(model, spec, seed=settings.seed)
         if settings.gradient_checkpointing:
@@ -447,14 +472,17 @@ class _Run:
         rate = learning_rate(step, len(self.plan), self.settings)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss, tokens = self.backward(batches)
+        loss, moved, tokens = self.backward(batches)
         seconds_of_audio = sum(self.data.rows[row][0].duration for row in self.plan[step])
         if tokens:
-            self.update(loss, step)
+            self.update(loss + self.settings.replay_divergence * moved, step)
         took = time.perf_counter() - begun
         self.audio_seconds += seconds_of_audio
         if self.accelerator.is_main_process:
             line = {"step": step + 1, "loss": round(loss, 6), "lr": rate, "audio_seconds": round(seconds_of_audio, 3), "seconds": round(took, 4)}
+            if self.replayed and self.settings.replay_divergence:
+                line["divergence"] = round(moved, 6)
+                self.writer.add_scalar("divergence", moved, step + 1)
             with self.log_path.open("a", encoding="utf-8") as log:
                 log.write(json.dumps(line) + "\n")
             self.writer.add_scalar("loss", loss, step + 1)
@@ -462,18 +490,20 @@ class _Run:
             self.writer.add_scalar("audio_seconds_per_second", seconds_of_audio / took, step + 1)
             self.bar.set_postfix_str(f"loss {loss:.3f}, {seconds_of_audio / took:.0f} audio s/s")
 
-    def backward(self, batches: Sequence[Batch]) -> tuple[float, int]:
-        """Gradients of the mean over all label tokens, of all parts and all processes; the loss and the number of tokens."""
+    def backward(self, batches: Sequence[Batch]) -> tuple[float, float, int]:
+        """Gradients of the mean over all label tokens, of all parts and all processes; loss, divergence on replay, and the number of tokens."""
         total = self._sum(float(sum(int((batch.labels != -100).sum()) for batch in batches)))
-        loss = 0.0
+        loss = moved = 0.0
         for batch in batches:
             for part in split_batch(batch, self.settings.accumulate):
                 share = float((part.labels != -100).sum()) / total
                 with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.bf16):
-                    part_loss = self.model.loss(part.to(self.model.device), self.settings.label_smoothing) * share
-                self.accelerator.backward(part_loss)
-                loss += float(part_loss.detach())
-        return self._sum(loss), int(total)
+                    part_loss, part_moved = training_loss(self.model, part.to(self.model.device), self.settings, self.replayed)
+                whole = part_loss if part_moved is None else part_loss + self.settings.replay_divergence * part_moved
+                self.accelerator.backward(whole * share)
+                loss += float(part_loss.detach()) * share
+                moved += float(part_moved.detach()) * share if part_moved is not None else 0.0
+        return self._sum(loss), self._sum(moved), int(total)
 
     def _sum(self, value: float) -> float:
         """The sum over processes."""

@@ -23,7 +23,7 @@ from speechadapt.models.ctc_beam import beam_texts
 from speechadapt.models.ctc_head import exchanged_head, extended_head, new_head
 from speechadapt.models.ctc_network import CTCNetwork, FrontEnd
 from speechadapt.models.precision import use_bf16
-from speechadapt.models.speech_model import BaseModel, Decoded, DecodeSettings, SpeechModel, Symptom, Word
+from speechadapt.models.speech_model import BaseModel, Decoded, DecodeSettings, Predictions, SpeechModel, Symptom, Word
 from speechadapt.models.vocabulary import VOCABULARY_FILE, Vocabulary, read_table, read_vocabulary
 from speechadapt.models.vocabulary_choice import choose_vocabulary
 from speechadapt.text.spelling import spell_for_ctc
@@ -83,6 +83,12 @@ class CTCModel(SpeechModel):
     def head(self) -> str:
         """See `SpeechModel.head`."""
         return self._head
+
+    @property
+    def kept_tokens(self) -> int | None:
+        """See `SpeechModel.kept_tokens`."""
+        base = self._base_head[0]
+        return None if self._head == "kept" else len(base) if self._head == "extended" and base is not None else 0
 
     @property
     def saved_modules(self) -> list[str]:
@@ -202,16 +208,25 @@ class CTCModel(SpeechModel):
         inputs, lengths = self.frames.inputs(waveforms)
         return Batch(ids=tuple(ids), inputs=inputs, input_lengths=lengths, labels=pad_labels(labels))
 
-    def loss(self, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:
+    def predict(self, batch: Batch) -> Predictions:
+        """See `SpeechModel.predict`: log-probabilities of every frame."""
+        if self.vocabulary is None:
+            raise TrainingError(self._mute())
+        log_probs, frames = self.frames.log_probs(batch.inputs, batch.input_lengths)
+        return Predictions(logits=torch.cat([row[:length] for row, length in zip(log_probs, frames, strict=True)]), lengths=tuple(frames))
+
+    def loss_of(self, predictions: Predictions, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:
         """CTC's negative log-likelihood, summed and divided by the label tokens.
 
         Args:
+            predictions: of this batch.
             batch: with labels.
             label_smoothing: of no account: it spreads the target of a token over the vocabulary, and CTC has no target per frame.
         """
         if self.vocabulary is None:
             raise TrainingError(self._mute())
-        log_probs, frames = self.frames.log_probs(batch.inputs, batch.input_lengths)
+        frames = list(predictions.lengths)
+        log_probs = torch.nn.utils.rnn.pad_sequence(list(torch.split(predictions.logits, frames)), batch_first=True)
         labels = [[token for token in row if token >= 0] for row in batch.labels.tolist()]
         for utterance, row, available in zip(batch.ids, labels, frames, strict=True):
             if frames_needed(row) > available:

@@ -96,6 +96,19 @@ class DecodeSettings:
         return dataclasses.asdict(self)
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Predictions:
+    """What a network says of a batch with the transcripts given: the training loss is made of it.
+
+    Attributes:
+        logits: float32, shape (positions, tokens): frames (CTC) or label tokens (Whisper) of all rows, one row after the other, without padding.
+        lengths: positions of each row; their sum is `logits.shape[0]`.
+    """
+
+    logits: torch.Tensor
+    lengths: tuple[int, ...]
+
+
 class SpeechModel(abc.ABC):
     """A recognizer, perhaps with an adapter inside.
 
@@ -134,6 +147,11 @@ class SpeechModel(abc.ABC):
     def head(self) -> str:
         """The output layer: `kept` as the base has it, `extended` by new rows, or `new`. A head that is not kept is trained and saved whole."""
         return "kept"
+
+    @property
+    def kept_tokens(self) -> int | None:
+        """How many of the first tokens of the output layer are the base's own: 0 where it is new, None where it is kept."""
+        return None
 
     @property
     def saved_modules(self) -> list[str]:
@@ -224,9 +242,17 @@ class SpeechModel(abc.ABC):
         return dataclasses.replace(batch, inputs=masked)
 
     @abc.abstractmethod
-    def loss(self, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:
+    def predict(self, batch: Batch) -> Predictions:
+        """What the network says of every frame or label token of a batch with labels."""
+
+    @abc.abstractmethod
+    def loss_of(self, predictions: Predictions, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:
         """The training loss, a scalar: the sum over the batch divided by its label tokens. Utterances with an infinite loss count as 0
         and are told in `infinite`."""
+
+    def loss(self, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:
+        """`loss_of` what the network predicts."""
+        return self.loss_of(self.predict(batch), batch, label_smoothing)
 
     def forget_losses(self) -> None:
         """Begin to count anew what `infinite` and `symptom` are about: a training starts."""

@@ -14,7 +14,7 @@ from speechadapt.audio.waveform import Waveform
 from speechadapt.errors import LabelError, MisuseError, ModelError
 from speechadapt.models.decode import Decoder, beam_search, greedy
 from speechadapt.models.precision import use_bf16
-from speechadapt.models.speech_model import BaseModel, Decoded, DecodeSettings, SpeechModel
+from speechadapt.models.speech_model import BaseModel, Decoded, DecodeSettings, Predictions, SpeechModel
 from speechadapt.units import SAMPLING_RATE, Hertz, Seconds
 
 SHORT_MARGIN: Seconds = 0.5
@@ -140,8 +140,8 @@ class WhisperModel(SpeechModel):
         lengths = torch.tensor([min(len(waveform) // HOP_SAMPLES + 1, frames) for waveform in waveforms], dtype=torch.int64)
         return Batch(ids=tuple(ids), inputs=log_mel(waveforms, self.mels, frames), input_lengths=lengths, labels=pad_labels(labels))
 
-    def loss(self, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:
-        """Cross-entropy of the text and end tokens, mean over them; the prompt is given, so it is not learned."""
+    def predict(self, batch: Batch) -> Predictions:
+        """See `SpeechModel.predict`: of the text and end tokens; the prompt is given, so it is not learned."""
         states = self.encode(batch.inputs)
         given = batch.labels != -100
         prompt = torch.tensor(self.prompt, device=batch.labels.device).expand(len(batch.labels), -1)
@@ -149,7 +149,11 @@ class WhisperModel(SpeechModel):
         tokens = torch.cat([prompt, batch.labels.masked_fill(~given, self.end)[:, :-1]], dim=1)
         hidden = self.whisper.model.decoder(input_ids=tokens, encoder_hidden_states=states, use_cache=False).last_hidden_state
         hidden = hidden[:, prompt.shape[1] - 1 :][given]
-        return F.cross_entropy(self.whisper.proj_out(hidden).float(), batch.labels[given], label_smoothing=label_smoothing)
+        return Predictions(logits=self.whisper.proj_out(hidden).float(), lengths=tuple(given.sum(dim=1).tolist()))
+
+    def loss_of(self, predictions: Predictions, batch: Batch, label_smoothing: float = 0.0) -> torch.Tensor:
+        """Cross-entropy, mean over the text and end tokens."""
+        return F.cross_entropy(predictions.logits, batch.labels[batch.labels != -100], label_smoothing=label_smoothing)
 
     def encode(self, features: torch.Tensor) -> torch.Tensor:
         """Run the encoder on any even number of frames up to the full window, with its table of positions cut to match.

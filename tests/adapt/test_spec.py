@@ -37,6 +37,7 @@ SETTINGS_RANGES = [
     ("freq_mask_bins", 61, "0 to 60"),
     ("average_decay", 1.0, "0 to 0.9999"),
     ("label_smoothing", 0.6, "0 to 0.5"),
+    ("replay_divergence", -1.0, "0 to 100"),
     ("evaluate_every", 0, "1 to 10000000"),
     ("learning_rate", float("nan"), "1e-08 to 1"),
 ]
@@ -96,6 +97,7 @@ WHISPER = {
     "freq_mask_bins": 20,
     "average_decay": 0.97,
     "label_smoothing": 0.1,
+    "replay_divergence": 0.0,
 }
 """What docs/log.md measured; another value is another experiment."""
 
