@@ -36,7 +36,7 @@ from speechadapt.adapt.checkpoint import (
 )
 from speechadapt.adapt.fused import fused_lora
 from speechadapt.adapt.memory import keep_freed_memory
-from speechadapt.adapt.rehearsal import training_loss
+from speechadapt.adapt.rehearsal import Rehearsal
 from speechadapt.adapt.spec import AdapterSpec, FamilySettings, TrainSettings
 from speechadapt.audio.augment import perturb_speed
 from speechadapt.audio.batching import Batch, batches_for_training
@@ -326,8 +326,8 @@ def plan_steps(
     data = TrainingData(model, train)
     chosen = dataclasses.replace(settings, steps=probe_steps + 1).for_family(model.family)
     plan = batch_plan(data.durations, chosen)
-    known = frozenset(replayed) if model.kept_tokens != 0 else frozenset()
     add_adapter(model, spec)
+    rehearsal = Rehearsal(model, chosen, replayed)
     model.network.train()
     parameters = trainable(model.network)
     times = []
@@ -337,7 +337,7 @@ def plan_steps(
                 begun = time.perf_counter()
                 for batch in make_training_batches(model, data, rows, step, chosen):
                     with torch.autocast(model.device.type, torch.bfloat16, enabled=use_bf16(settings.precision, model.device)):
-                        loss, moved = training_loss(model, batch.to(model.device), chosen, known)
+                        loss, moved = rehearsal.loss(batch.to(model.device))
                         loss = loss if moved is None else loss + chosen.replay_divergence * moved
                     loss.backward()  # type: ignore[no-untyped-call]
                 for parameter in parameters.values():
@@ -374,8 +374,6 @@ class _Run:
         settings = wish.for_family(model.family)
         self.model, self.train, self.spec, self.settings, self.out, self.validate = model, train, spec, settings, out, validate
         self.vocabulary = fit_vocabulary(model, train, spec, settings)
-        # a new output layer writes other tokens than the base's, so there is nothing to stay near to
-        self.replayed = replayed if model.kept_tokens != 0 else frozenset()
         model.forget_losses()  # of a probe
         self.data = TrainingData(model, train)
         self.plan = batch_plan(self.data.durations, settings)
@@ -387,9 +385,10 @@ class _Run:
             "spec": spec.to_json(),
             "settings": json.loads(json.dumps(settings.to_json())),
             "steps": len(self.plan),
-            "replayed": len(self.replayed),
+            "replayed": len(replayed),
         }
         add_adapter(model, spec, seed=settings.seed)
+        self.rehearsal = Rehearsal(model, settings, replayed)
         if settings.gradient_checkpointing:
             recompute_activations(model.network)
         self.accelerator = Accelerator(cpu=model.device.type == "cpu")
@@ -480,7 +479,7 @@ class _Run:
         self.audio_seconds += seconds_of_audio
         if self.accelerator.is_main_process:
             line = {"step": step + 1, "loss": round(loss, 6), "lr": rate, "audio_seconds": round(seconds_of_audio, 3), "seconds": round(took, 4)}
-            if self.replayed and self.settings.replay_divergence:
+            if self.rehearsal.replayed:
                 line["divergence"] = round(moved, 6)
                 self.writer.add_scalar("divergence", moved, step + 1)
             with self.log_path.open("a", encoding="utf-8") as log:
@@ -498,7 +497,7 @@ class _Run:
             for part in split_batch(batch, self.settings.accumulate):
                 share = float((part.labels != -100).sum()) / total
                 with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.bf16):
-                    part_loss, part_moved = training_loss(self.model, part.to(self.model.device), self.settings, self.replayed)
+                    part_loss, part_moved = self.rehearsal.loss(part.to(self.model.device))
                 whole = part_loss if part_moved is None else part_loss + self.settings.replay_divergence * part_moved
                 self.accelerator.backward(whole * share)
                 loss += float(part_loss.detach()) * share

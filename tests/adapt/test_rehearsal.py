@@ -13,7 +13,7 @@ from trained import log, same, weights
 
 from speechadapt.adapt.adapter import add_adapter
 from speechadapt.adapt.fused import fused_lora
-from speechadapt.adapt.rehearsal import divergence, take_positions, take_rows, the_base, training_loss
+from speechadapt.adapt.rehearsal import Rehearsal, divergence, take_positions, take_rows
 from speechadapt.adapt.spec import AdapterSpec, FamilySettings, TrainSettings
 from speechadapt.adapt.train import TrainingData, make_training_batches, train_adapter
 from speechadapt.audio.batching import Batch
@@ -79,10 +79,11 @@ def test_within_the_block_the_model_is_its_base(kind: str, ctc_folder: Folder, m
     moved_adapter(model)
     model.network.train()
     trained = {name for name, parameter in model.network.named_parameters() if parameter.requires_grad}
+    rehearsal = Rehearsal(model, settings(), ())
     for context in (fused_lora(model.network), None):
         if context is not None:
             context.__enter__()
-        with the_base(model):
+        with rehearsal.base():
             inside = model.predict(batch).logits
         assert torch.equal(inside, expected)
         assert not inside.requires_grad
@@ -111,11 +112,11 @@ def test_only_replayed_rows_count(ctc_folder: Folder, make_manifest: MakeManifes
     moved_adapter(model)
     model.network.eval()
     chosen = [batch.ids.index("u1"), batch.ids.index("u3")]
-    loss, moved = training_loss(model, batch, settings(), {"u1", "u3", "of another batch"})
+    loss, moved = Rehearsal(model, settings(), {"u1", "u3", "of another batch"}).loss(batch)
     assert moved is not None
     assert torch.equal(loss, model.loss(batch))
     tokens = int((batch.labels != -100).sum())
-    with the_base(model):
+    with Rehearsal(model, settings(), ()).base():
         base = model.predict(batch)
     with torch.no_grad():
         adapted = model.predict(batch)
@@ -123,8 +124,8 @@ def test_only_replayed_rows_count(ctc_folder: Folder, make_manifest: MakeManifes
     assert expected > 1e-3
     assert float(moved.detach()) == pytest.approx(expected, rel=1e-4)
     assert take_rows(batch, chosen).ids == ("u1", "u3")
-    assert training_loss(model, batch, settings(), ())[1] is None
-    assert training_loss(model, batch, settings(replay_divergence=0.0), {"u1"})[1] is None
+    assert Rehearsal(model, settings(), ()).loss(batch)[1] is None
+    assert Rehearsal(model, settings(replay_divergence=0.0), {"u1"}).loss(batch)[1] is None
 
 
 def trained(folder: Path, manifest: Manifest, out: Path, *, spec: AdapterSpec = SPEC, resume: bool = False, **changes: Any) -> SpeechModel:
@@ -144,7 +145,7 @@ def test_the_weight_holds_the_adapter_near_its_base(tmp_path: Path, make_manifes
         model = trained(tmp_path / "base", manifest, tmp_path / f"{weight}", replay_divergence=weight, steps=30)
         lines = log(tmp_path / f"{weight}")
         assert all(("divergence" in line) == bool(weight) for line in lines)
-        _, moved = training_loss(model, first_batch(model, manifest), settings(), rows)
+        _, moved = Rehearsal(model, settings(), rows).loss(first_batch(model, manifest))
         assert moved is not None
         distance[weight] = float(moved.detach())
     assert distance[20.0] < 0.5 * distance[1.0] < 0.5 * distance[0.0]
