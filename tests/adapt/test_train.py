@@ -444,14 +444,14 @@ def test_an_interrupted_run_ends_with_the_same_files(at: int, whisper_folder: Fo
     changes: dict[str, Any] = {"steps": 7, "evaluate_every": 2, "validate": validate}
     train(whisper_folder("english"), manifest, tmp_path / "whole", **changes)
     model = load(whisper_folder("english"))
-    count, loss = iter(range(1000)), model.loss
+    count, loss = iter(range(1000)), model.loss_of
 
-    def interrupted(batch: Any, smoothing: float = 0.0) -> torch.Tensor:
+    def interrupted(predictions: Any, batch: Any, smoothing: float = 0.0) -> torch.Tensor:
         if next(count) == at:
             raise KeyboardInterrupt
-        return loss(batch, smoothing)
+        return loss(predictions, batch, smoothing)
 
-    model.loss = interrupted  # type: ignore[method-assign]
+    model.loss_of = interrupted  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         train_adapter(model, manifest, spec=SPEC, settings=settings(steps=7, evaluate_every=2), out=tmp_path / "cut", validate=validate)
     train(whisper_folder("english"), manifest, tmp_path / "cut", resume=True, **changes)
@@ -579,8 +579,8 @@ def test_no_clip_can_be_read(whisper_folder: Folder, make_manifest: MakeManifest
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite(value: float, whisper_folder: Folder, make_manifest: MakeManifest, tmp_path: Path) -> None:
     model = load(whisper_folder("english"))
-    loss, count = model.loss, iter(range(100))
-    model.loss = lambda *given: loss(*given) * (value if next(count) == 2 else 1.0)  # type: ignore[method-assign]
+    loss, count = model.loss_of, iter(range(100))
+    model.loss_of = lambda *given: loss(*given) * (value if next(count) == 2 else 1.0)  # type: ignore[method-assign]
     with pytest.raises(TrainingError) as caught:
         train_adapter(model, make_manifest(), spec=SPEC, settings=settings(evaluate_every=2, full_window_share=0.0), out=tmp_path / "run")
     assert str(caught.value) == (
@@ -604,8 +604,8 @@ class _PoisonedGradient(torch.autograd.Function):
 def test_a_gradient_that_is_not_finite(whisper_folder: Folder, make_manifest: MakeManifest, tmp_path: Path) -> None:
     """The loss looks healthy; one step would make every weight a NaN."""
     model = load(whisper_folder("english"))
-    loss = model.loss
-    model.loss = lambda *given: _PoisonedGradient.apply(loss(*given))  # type: ignore[method-assign]
+    loss = model.loss_of
+    model.loss_of = lambda *given: _PoisonedGradient.apply(loss(*given))  # type: ignore[method-assign]
     with pytest.raises(TrainingError, match=r"^step 1: the norm of the gradient is nan, must be finite\. Lower the learning rate"):
         train_adapter(model, make_manifest(), spec=SPEC, settings=settings(), out=tmp_path / "run")
 
