@@ -11,20 +11,22 @@ delta archives, and Spontaneous Speech (`audios/` and `ss-corpus-LANG.tsv`). Rea
 A client is an account, not a person: one person may hold several, and a class may share one. Accents are what people say of themselves, and
 a third of them say nothing. Splits are made anew for every release, so never mix releases. `train.tsv` holds one recording of a sentence;
 `--set validated=true` takes all validated rows but those whose client or sentence stands in dev or test. The official test has few speakers
-of any accent: `--set validated=true --splits speaker` divides by client, with every accent that has enough of them in each part.
+of any accent: `--set validated=true --splits speaker` divides by client, with every accent that has enough of them in each part, and
+`--set accents=en_scotland,en_england` prepares some accents only.
 """
 
 import dataclasses
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from speechadapt.cli import main
 from speechadapt.data.table import stream_tsv, undo_quoting
 from speechadapt.data.utterance import SPLITS
-from speechadapt.errors import AudioError, CorpusError
+from speechadapt.errors import AudioError, CorpusError, MisuseError
 from speechadapt.preparation import Corpus, CorpusRow, Intake, PrepareOptions, PrepReport, finish_corpus, is_archive, is_junk, locate_audio
 from speechadapt.preparation.accents import AccentLabels, propagate_accents, split_accents
 from speechadapt.preparation.fields import SPLIT_NAMES
@@ -45,9 +47,10 @@ SPONTANEOUS = dataclasses.replace(CORPUS, name="common_voice_spontaneous", title
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Settings of this corpus. What they leave out leaves train and dev; a row of the official test is never left out by them.
+    """Settings of this corpus. What they leave out leaves train and dev; a row of the official test is never left out by them, but by `accents`.
 
     Attributes:
+        accents: only these, as slugs (`en_scotland`) or as published (`Scottish English`); rows of others are dropped and counted. Nothing takes all.
         validated: train on every row of validated.tsv whose client and sentence stand neither in dev nor in test. With --splits speaker all of
             validated.tsv is divided.
         accent_from: accents, or variant: the variety that speakers of Catalan, Welsh and some others chose from a list.
@@ -58,6 +61,7 @@ class Settings:
         flagged: Spontaneous Speech: keep rows that carry quality_tags.
     """
 
+    accents: tuple[str, ...] = ()
     validated: bool = False
     accent_from: Literal["accents", "variant"] = "accents"
     propagate_accents: bool = False
@@ -101,6 +105,8 @@ SPOKEN = Layout(
 COUNTS = ("up_votes", "down_votes", "votes")
 TABLES = tuple(f"{name}.tsv" for name in (*SPLITS, "validated"))
 SINGLE_WORDS = re.compile(r"benchmark|single[ _-]?word", re.IGNORECASE)
+SHOWN = 20
+"""Accents in a message; people's own words make thousands of them."""
 TAG = re.compile(r"\[[^\[\]]{1,40}\]")
 LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 
@@ -114,10 +120,34 @@ def prepare(source: Path | str, out: Path, options: PrepareOptions, settings: Se
     rows = list(reader.read_prompts() if layout is READ else reader.read_answers())
     if settings.propagate_accents:
         rows = propagate_accents(rows, reader.intake)
+    if settings.accents:
+        rows = keep_accents(rows, settings.accents, reader.intake)
     reader.labels.tell(reader.intake)
     return finish_corpus(
         rows, corpus=layout.corpus, source=root, out=out, options=options, intake=reader.intake, audio_roots=[root, root / layout.folder]
     )
+
+
+def keep_accents(rows: list[CorpusRow], accents: Sequence[str], intake: Intake) -> list[CorpusRow]:
+    """The rows of some accents; those of others are dropped and counted.
+
+    Raises:
+        MisuseError: nobody has one of the accents, as a misspelled one would otherwise look like one that nobody speaks.
+    """
+    wanted = {label.strip().casefold() for label in accents}
+    there = Counter(row.accent for row in rows if row.accent is not None)
+    known = {name.casefold() for row in rows for name in (row.accent, row.accent_raw) if name}
+    if unknown := sorted(wanted - known):
+        shown = ", ".join(f"{accent} ({count} rows)" for accent, count in there.most_common(SHOWN)) or "none at all"
+        raise MisuseError(f'--set accents: nobody has the accent "{unknown[0]}"; the most frequent ones are: {shown}. Check the spelling.')
+    kept = []
+    for row in rows:
+        if wanted & {name.casefold() for name in (row.accent, row.accent_raw) if name}:
+            kept.append(row)
+        else:
+            said = f'accent "{row.accent_raw}"' if row.accent_raw else "no accent stated"
+            intake.leave_out(row.id, "other-accent", f'row "{row.id}" ({row.place}): {said}, only {", ".join(accents)} asked for.', row.split)
+    return kept
 
 
 def find_root(source: Path) -> Path:
@@ -239,7 +269,7 @@ class Reader:
                 again += 1
             elif (leak := held.leak(line.client, line.text)) is not None:
                 message = f'row "{line.id}" ({line.place}): its {leak[0]} stands in {leak[1]} too, so it is not trained on.'
-                self.intake.drop(line.id, f"{leak[0]}-in-{leak[1]}", message, line.split)
+                self.intake.leave_out(line.id, f"{leak[0]}-in-{leak[1]}", message, line.split)
             else:
                 yield line
         if held.clips:
@@ -264,7 +294,7 @@ class Reader:
         for line in lines:
             unwanted = None if line.split == "test" else self._unwanted(line)
             if unwanted is not None:
-                self.intake.drop(line.id, unwanted[0], f'row "{line.id}" ({line.place}): {unwanted[1]}', line.split)
+                self.intake.leave_out(line.id, unwanted[0], f'row "{line.id}" ({line.place}): {unwanted[1]}', line.split)
                 continue
             try:
                 audio = locate_audio(self._clip_name(line), [self.root / self.layout.folder])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from speechadapt.adapt.spec import AdapterSpec, TrainSettings
 from speechadapt.bundled import bundled_folder, bundled_names, load_script
+from speechadapt.corpora import choose_guard, choose_rows, prepare_corpus
 from speechadapt.errors import MisuseError
 from speechadapt.experiment import (
     FULL,
@@ -17,6 +18,7 @@ from speechadapt.experiment import (
     Verdict,
     load_shipped,
     make_synthetic,
+    normalizer_for,
     prove,
     random_base,
     read_sets,
@@ -32,7 +34,8 @@ from speechadapt.settings import override, settings_of, to_json
 
 __all__ = [
     "FULL", "SHORT", "AdapterSpec", "DecodeSettings", "Run", "Sets", "TrainSettings", "Verdict",
-    "load_model", "load_shipped", "make_synthetic", "prove", "random_base", "read_sets", "score_sets", "score_short", "show_side_by_side", "train_on",
+    "choose_guard", "choose_rows", "load_model", "load_shipped", "make_synthetic", "normalizer_for", "prepare_corpus", "prove", "random_base",
+    "read_sets", "score_sets", "score_short", "show_side_by_side", "train_on",
 ]  # fmt: skip
 
 

@@ -17,8 +17,8 @@ SETTINGS_FILE = "settings.json"
 ADAPTER_FILE = "speechadapt.json"
 TYPED = "set"
 """Key of the settings that keeps what was typed after --set; what it came to is compared, not its spelling."""
-BARE = {SETTINGS_FILE, "environment.json", "recipe.py", "log.txt", "leaks.json"}
-"""What a run folder holds before anything was computed."""
+BARE = {SETTINGS_FILE, "environment.json", "recipe.py", "log.txt", "leaks.json", "manifests"}
+"""What a run folder holds before anything was computed that takes long."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,11 @@ class Run:
     def plot(self) -> Path:
         """WER by group, base against adapted."""
         return self.folder / "wer.png"
+
+    @property
+    def manifests(self) -> Path:
+        """The rows that were chosen from a prepared corpus: train, dev, test and guard, and whose corpus they are."""
+        return self.folder / "manifests"
 
     @property
     def plan(self) -> Path:

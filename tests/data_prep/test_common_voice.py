@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from fuzzing import fuzz
+from hypothesis import given
 from hypothesis import strategies as st
 from reruns import contents
 
 from speechadapt.bundled import load_bundled
 from speechadapt.data.manifest import Manifest
-from speechadapt.errors import CorpusError
+from speechadapt.errors import CorpusError, MisuseError
 from speechadapt.preparation import PrepareOptions, PrepReport, read_settings
 
 script: Any = load_bundled("data_prep", "common_voice")
@@ -108,6 +109,7 @@ def test_rows_become_utterances_with_everything_the_corpus_says(corpus: Path, tm
     prepare(corpus, tmp_path / "out")
     u = rows_of(tmp_path / "out")["1"]
     assert u.to_json() == {
+        "audio_sha1": u.audio_sha1,
         "id": "common_voice-common_voice_en_1", "audio_filepath": "audio/common_voice-common_voice_en_1.flac", "duration": 0.51,
         "text": 'He said "yes and left.', "text_raw": 'He said "yes and left.', "speaker": f"common_voice:{client('a')}", "gender": "male",
         "age": "twenties", "accent": "en_england", "accent_raw": "England English", "language": "en", "split": "train",
@@ -148,6 +150,20 @@ def test_accents_ages_and_genders_are_read_as_people_gave_them(corpus: Path, tmp
     rows = rows_of(tmp_path / "out")
     assert [rows[key].accent for key in ("10", "1", "8", "3")] == ["en_mars", "en_uk", "mixed", "mixed"]
     assert report.notes == ()
+
+
+def test_some_accents_are_prepared_alone(corpus: Path, tmp_path: Path) -> None:
+    report = prepare(corpus, tmp_path / "out", ("accents=EN_england,en_l2_german",))
+    assert sorted(rows_of(tmp_path / "out")) == ["1", "8"]
+    assert report.dropped == {"missing": 1, "other-accent": 9, "single-word": 2}
+    assert report.dropped_examples["other-accent"][0] == (
+        'row "common_voice_en_30" (test.tsv, line 2): no accent stated, only EN_england, en_l2_german asked for.'
+    )
+    assert prepare(corpus, tmp_path / "label", ("accents=england english",), dry_run=True).kept == 1  # `mixed` is another accent
+    propagated = prepare(corpus, tmp_path / "more", ("accents=en_england", "propagate_accents=true"), dry_run=True)
+    assert propagated.kept == 2
+    with pytest.raises(MisuseError, match=r'nobody has the accent "klingon"; the most frequent ones are: .*en_england \(1 rows\)'):
+        prepare(corpus, tmp_path / "none", ("accents=Klingon",))
 
 
 def test_validated_rows_leave_out_whoever_and_whatever_is_tested(corpus: Path, tmp_path: Path) -> None:
@@ -436,6 +452,7 @@ def test_spontaneous_speech_is_known_by_its_layout(spoken: Path, tmp_path: Path)
     assert {name: part["utterances"] for name, part in report.splits.items()} == {"train": 2, "dev": 1, "test": 1}
     first, last = Manifest.read(tmp_path / "out/train.jsonl")
     assert first.to_json() == {
+        "audio_sha1": first.audio_sha1,
         "id": "common_voice_spontaneous-spontaneous-speech-en-0", "audio_filepath": "audio/common_voice_spontaneous-spontaneous-speech-en-0.flac",
         "duration": pytest.approx(0.6, abs=0.08), "text": "Well, I went home.", "text_raw": "Well, I [disfluency] went home.",
         "speaker": f"common_voice:{client('a')}", "gender": "male", "age": "teens", "accent": "mixed", "accent_raw": "Irish English|Northern Irish",
@@ -466,7 +483,7 @@ CELLS = st.lists(CELL, min_size=10, max_size=14).map("\t".join)
 ODD = st.binary(max_size=40) | CELLS.map(str.encode) | st.sampled_from([one.encode() for one in (*TRAIN, *MORE)])
 
 
-@settings(max_examples=120, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz(120)
 @given(lines=st.lists(ODD, max_size=6), end=st.sampled_from([b"\n", b"\r\n"]))
 def test_any_table_is_read_or_refused(corpus: Path, tmp_path: Path, lines: list[bytes], end: bytes) -> None:
     good = line(COLUMNS, 1, "a", "A good line.").encode()
@@ -479,7 +496,7 @@ def test_any_table_is_read_or_refused(corpus: Path, tmp_path: Path, lines: list[
     assert report.kept >= 1
 
 
-@settings(max_examples=60, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz(60)
 @given(header=st.lists(st.sampled_from([*COLUMNS.split(), "x", ""]), max_size=14), rest=st.binary(max_size=200))
 def test_any_header_is_read_or_refused(corpus: Path, tmp_path: Path, header: list[str], rest: bytes) -> None:
     (corpus / "train.tsv").write_bytes("\t".join(header).encode() + b"\n" + rest)
@@ -487,5 +504,5 @@ def test_any_header_is_read_or_refused(corpus: Path, tmp_path: Path, header: lis
     if needed:
         assert prepare(corpus, tmp_path / "out", dry_run=True, allow_missing=True).kept >= 3
     else:
-        with pytest.raises(CorpusError, match=r"train\.tsv: (no column|empty)"):
+        with pytest.raises(CorpusError, match=r"train\.tsv: (no column|empty|its header is not UTF-8)"):
             prepare(corpus, tmp_path / "out", dry_run=True, allow_missing=True)
