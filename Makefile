@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install quickstart test test-slow lint format types check docs clean
+.PHONY: help install quickstart test test-slow fuzz lint format types check docs clean
 
 help: ## show these lines
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -24,7 +24,10 @@ test: install ## the default test suite, one worker per core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: install ## everything that can run here, slow tests too
-	$(BIN)/python -m pytest -m "not gpu and not network and not browser"
+	FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest -m "not gpu and not network and not browser"
+
+fuzz: install ## 2,000 mutated lists for each corpus format, none of whose lines may be lost or break the script
+	FUZZ_EXAMPLES=2000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m fuzz tests/data_prep
 
 lint: install ## ruff, without changing anything
 	$(BIN)/ruff check .
@@ -39,8 +42,9 @@ types: install ## mypy, strict
 
 check: lint types test ## all three
 
-docs: install ## write docs/cli.md from the commands' help
+docs: install ## write docs/cli.md from the commands' help, and the table of recipes/README.md
 	$(BIN)/python docs/make_cli.py
+	$(BIN)/python docs/make_recipes.py
 
 clean: ## remove what was built, keep runs and data
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -204,7 +204,7 @@ def read_rows(listed: ListFile, recordings: Recordings, chosen: Iterable[str], l
     for line, values in listed.table.rows:
         row_id, label, place = values["audio_ids"].strip() or f"{prefix}-line{line}", values["accent"].strip(), f"{listed.name}, line {line}"
         if chosen and accent_slug(label) not in chosen:
-            intake.drop(
+            intake.leave_out(
                 row_id, "other-accent", f'row "{row_id}" ({place}): accent "{label}", only {", ".join(sorted(chosen))} asked for.', listed.split
             )
             continue

@@ -200,7 +200,8 @@ def read_segments(base: str, table: Table, settings: Settings, counts: Counter[s
             counts["lines_of_others"] += 1
             segments.append(Segment(start=start, end=end, text="", speaker=f"not {base}"))
         elif defect:
-            intake.drop(f"{base}-{values['Line']}", defect, message)
+            lose = intake.leave_out if defect in ("redacted", "unintelligible") else intake.drop
+            lose(f"{base}-{values['Line']}", defect, message)
             segments.append(Segment(start=start, end=end, text="", speaker=f"not {base}"))
         else:
             segments.append(Segment(start=start, end=end, text=f"{len(lines):06d}", speaker=speaker))  # its place, so that it is found again
@@ -246,7 +247,7 @@ def _make_row(
     if not settings.shortest <= round(duration, 6) <= settings.longest:
         limits = f"{settings.shortest:g} to {settings.longest:g} s"
         message = f"{place}: {duration:.2f} s, {limits} are asked for. Change it with --set shortest=SECONDS or longest=SECONDS."
-        intake.drop(key, "too-short" if duration < settings.shortest else "too-long", message)
+        intake.leave_out(key, "too-short" if duration < settings.shortest else "too-long", message)
         return None
     try:
         audio = locate_audio(str(recordings.get(base.casefold(), f"{base}.wav")), [root])

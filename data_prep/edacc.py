@@ -117,11 +117,13 @@ def read_split(root: Path, split: str, people: Mapping[str, dict[str, str]], set
         text, tags, alternatives = parse_text(raw)
         overlapped = "overlap" in tags or _is_overlapped(turns[recording], speaker, start, end)
         if NOT_SCORED in raw.upper() or any(who in (None, speaker) and first <= (start + end) / 2 <= last for who, first, last in ignored[recording]):
-            intake.drop(key, "not-scored", f"{place}: {split}/stm or its text says {NOT_SCORED}.", named)
+            intake.leave_out(key, "not-scored", f"{place}: {split}/stm or its text says {NOT_SCORED}.", named)
         elif split != "test" and 0 < len(text.split()) < settings.min_words:
-            intake.drop(key, "few-words", f'{place}: "{text}" has {len(text.split())} words, at least {settings.min_words} are asked for.', named)
+            intake.leave_out(
+                key, "few-words", f'{place}: "{text}" has {len(text.split())} words, at least {settings.min_words} are asked for.', named
+            )
         elif split != "test" and settings.overlaps == "drop" and overlapped:
-            intake.drop(key, "overlap", f"{place}: the other person speaks too between {start:.2f} and {end:.2f} s.", named)
+            intake.leave_out(key, "overlap", f"{place}: the other person speaks too between {start:.2f} and {end:.2f} s.", named)
         else:
             facts = {"tags": tags, "alternatives": alternatives, "overlap": overlapped}
             rows.append(

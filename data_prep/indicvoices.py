@@ -136,7 +136,7 @@ def read_file(path: Path, root: Path, settings: Settings, intake: Intake) -> Ite
         twin = twins[number] if paired and isinstance(twins, list) else {}
         facts = {**(twin if isinstance(twin, dict) else {}), **segment} if isinstance(segment, dict) else {}
         if as_text(facts.get("speaker_id")) == INTERVIEWER:
-            intake.drop(row_id, "interviewer", f'row "{row_id}" ({where}): the interviewer speaks.', split)
+            intake.leave_out(row_id, "interviewer", f'row "{row_id}" ({where}): the interviewer speaks.', split)
             continue
         try:
             start, end = parse_times(facts)
@@ -170,7 +170,7 @@ def make_row(
 ) -> CorpusRow | None:
     """One row with what is known of its speaker; None, and counted, where words of it could not be understood."""
     if UNINTELLIGIBLE.search(text):
-        intake.drop(row_id, "unintelligible", f'row "{row_id}" ({place}): words of "{text}" could not be understood by the annotators.', split)
+        intake.leave_out(row_id, "unintelligible", f'row "{row_id}" ({place}): words of "{text}" could not be understood by the annotators.', split)
         return None
     meta = {name: value for name in ("scenario", "task_name") if (value := as_text(facts.get(name)))}
     return CorpusRow(

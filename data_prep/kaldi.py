@@ -7,6 +7,9 @@ train/, dev/ or test/ with these files is read as one corpus with official split
     segments    spk1-utt1 rec1 0.35 -1                 (-1: to the end of the recording)
     text        spk1-utt1 put the kettle on
 
+What `speechadapt convert` writes beside Kaldi's own lists is read too: utt2accent, utt2gender, utt2age, and utt2id and spk2id with the ids of before,
+where an utterance that is its own speaker has no known one.
+
 A wav.scp may hold shell commands (`rec2 sph2pipe -f wav rec2.sph |`). They are never executed. By default such a row is dropped and named;
 `--set pipes=path` reads the file a plain sox, flac or sph2pipe command names, without the command.
 """
@@ -19,7 +22,7 @@ from pathlib import Path
 
 from speechadapt.cli import main
 from speechadapt.errors import AudioError, CorpusError, MisuseError
-from speechadapt.preparation import Corpus, CorpusRow, Intake, PrepareOptions, PrepReport, finish_corpus, locate_audio
+from speechadapt.preparation import Corpus, CorpusRow, Intake, PrepareOptions, PrepReport, finish_corpus, lists, locate_audio
 from speechadapt.preparation.fields import SPLIT_NAMES
 from speechadapt.units import Seconds
 
@@ -94,26 +97,9 @@ def audio_roots(folder: Path, root: Path, settings: Settings) -> list[Path]:
     return list(dict.fromkeys([root.resolve(), folder, folder.parent, folder.parent.parent]))
 
 
-def parse_line(line: str) -> tuple[str, str]:
-    """Key and value: the first blank or tab separates them; the value may be empty and may hold blanks."""
-    words = line.strip().split(maxsplit=1)
-    return words[0], words[1] if len(words) > 1 else ""
-
-
 def read_list(folder: Path, name: str, intake: Intake) -> dict[str, str]:
     """One file as a dictionary; absent files are empty, repeated keys are counted and the first is kept."""
-    path = folder / name
-    if not path.is_file():
-        return {}
-    table: dict[str, str] = {}
-    for line in path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n").split("\n"):
-        if not line.strip():
-            continue
-        key, value = parse_line(line)
-        if key in table:
-            intake.repair(f"{name}: key stands twice, the first line is kept")
-        table.setdefault(key, value)
-    return table
+    return lists.read_list(folder / name, intake)
 
 
 def parse_segment(value: str) -> tuple[str, Seconds, Seconds | None]:
@@ -205,10 +191,14 @@ class _People:
 
     speakers: dict[str, str]
     genders: dict[str, str]
+    genders_by_utterance: dict[str, str]
     ages: dict[str, str]
+    ages_by_utterance: dict[str, str]
     languages: dict[str, str]
     accents: dict[str, str]
     accents_by_speaker: dict[str, str]
+    ids: dict[str, str]
+    names: dict[str, str]
 
     @classmethod
     def read(cls, folder: Path, intake: Intake) -> "_People":
@@ -219,20 +209,25 @@ class _People:
         return cls(
             speakers=speakers,
             genders=read_list(folder, "spk2gender", intake),
+            genders_by_utterance=read_list(folder, "utt2gender", intake),
             ages=read_list(folder, "spk2age", intake),
+            ages_by_utterance=read_list(folder, "utt2age", intake),
             languages=read_list(folder, "utt2lang", intake),
             accents=read_list(folder, "utt2accent", intake) or read_list(folder, "utt2dialect", intake),
             accents_by_speaker=read_list(folder, "spk2accent", intake) or read_list(folder, "spk2dialect", intake),
+            ids=read_list(folder, "utt2id", intake),
+            names=read_list(folder, "spk2id", intake),
         )
 
     def describe(self, row: CorpusRow) -> CorpusRow:
         speaker = self.speakers.get(row.id)
         return dataclasses.replace(
             row,
-            speaker=speaker,
-            gender=self.genders.get(speaker or ""),
-            age=self.ages.get(speaker or ""),
-            language=self.languages.get(row.id),
+            id=self.ids.get(row.id, row.id),
+            speaker=self.names.get(speaker or "") or (None if self.ids and speaker == row.id else speaker),
+            gender=self.genders_by_utterance.get(row.id) or self.genders.get(speaker or ""),
+            age=self.ages_by_utterance.get(row.id) or self.ages.get(speaker or ""),
+            language=None if (language := self.languages.get(row.id)) == "und" else language,
             accent_raw=self.accents.get(row.id) or self.accents_by_speaker.get(speaker or ""),
         )
 

@@ -181,6 +181,9 @@ def make_row(
     facts: dict[str, Any] = dict(custom) if isinstance(custom, dict) else {}
     label = next((as_text(facts.pop(name)) for name in ACCENTS if isinstance(facts.get(name), str)), "")
     age = as_text(facts.pop("age", None))
+    published = as_text(facts.pop("accent_raw", None))  # beside a slug, as `convert` writes them
+    told = {name: as_text(facts.pop(name, None)) or None for name in ("text_raw", "l1", "region", "recording")}
+    nested = facts.pop("meta", None)
     plain = {name: value for name, value in facts.items() if isinstance(value, str | int | float | bool) and value != ""}
     return CorpusRow(
         id=row_id,
@@ -193,9 +196,13 @@ def make_row(
         speaker=as_text(supervision.get("speaker")) or None,
         gender=as_text(supervision.get("gender")) or None,
         age=age or None,
-        accent_raw=label or None,
-        recording=None if whole and channel is None else as_text(recording.get("id")) or None,
-        meta=plain,
+        accent=label if label and published else None,
+        accent_raw=published or label or None,
+        text_raw=told["text_raw"],
+        l1=told["l1"],
+        region=told["region"],
+        recording=told["recording"] or (None if whole and channel is None else as_text(recording.get("id")) or None),
+        meta={**plain, **(nested if isinstance(nested, dict) else {})},
     )
 
 

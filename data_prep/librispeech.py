@@ -170,7 +170,7 @@ def choose(rows: Iterable[CorpusRow], utterances: int, seed: int, intake: Intake
     turns.sort(key=lambda turn: turn[:3])
     for _, _, _, row in turns[utterances:]:
         message = f'row "{row.id}" ({row.place}): not among the {utterances} utterances that were asked for. Take more with --set utterances=N.'
-        intake.drop(row.id, "not-in-subset", message, row.split)
+        intake.leave_out(row.id, "not-in-subset", message, row.split)
     return [row for _, _, _, row in turns[:utterances]]
 
 

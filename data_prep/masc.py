@@ -200,7 +200,8 @@ def join_cues(
         elif video.split != "test" and not settings.slowest <= rate <= settings.fastest:
             reason, message = "speaking-rate", f"{rate:.2f} words a second, {settings.slowest:g} to {settings.fastest:g} are accepted."
         if reason:
-            intake.drop(key, reason, f'cue "{key}" ({video.place}): {message}', video.split)
+            lose = intake.leave_out if reason == "speaking-rate" else intake.drop
+            lose(key, reason, f'cue "{key}" ({video.place}): {message}', video.split)
             segments.append(Segment(start=cue.start, end=cue.end, text="", speaker="dropped"))
         else:
             segments.append(Segment(start=cue.start, end=cue.end, text=f"{len(kept):06d}"))  # its place, so that it is found again

@@ -191,9 +191,9 @@ def read_lists(folder: Path, recordings: Mapping[str, list[Path]], intake: Intak
             continue
         if any(number != first and min(end, last) - max(start, begin) > SHARED for number, begin, last in taken[recording]):
             message = f"{place}: a transcriber who was read earlier cut {start:.2f} to {end:.2f} s of {recording} otherwise."
-            intake.drop(key, "other-cut", message, split)
+            intake.leave_out(key, "other-cut", message, split)
         elif split == "train" and not is_understood(raw.split()):
-            intake.drop(key, "unintelligible", f'{place}: nobody understood all of "{raw[:80]}".', split)
+            intake.leave_out(key, "unintelligible", f'{place}: nobody understood all of "{raw[:80]}".', split)
         else:
             taken[recording].append((first, start, end))
             references = [reference for number in complete if number != first and (reference := written[number].clean(key))]
@@ -277,9 +277,9 @@ def read_xml_folder(folder: Path, recordings: Mapping[str, list[Path]], settings
                 message = (
                     f'row "{key}" ({path.name}): WMER {wmer:g}, at most {settings.max_wmer:g} is accepted. Change it with --set max_wmer=NUMBER.'
                 )
-                intake.drop(key, "high-wmer", message, split)
+                intake.leave_out(key, "high-wmer", message, split)
             elif not is_understood(segment.words):
-                intake.drop(key, "unintelligible", f'row "{key}" ({path.name}): marked as overlapped or not understood.', split)
+                intake.leave_out(key, "unintelligible", f'row "{key}" ({path.name}): marked as overlapped or not understood.', split)
             else:
                 rows.append(row)
     intake.facts["xml_files"] = len(shows)

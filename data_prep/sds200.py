@@ -136,7 +136,7 @@ def read_table(
         verdict = VERDICTS.get(said.casefold(), "undecided")
         verdicts[verdict] += 1
         if split != "test" and verdict in REFUSED[settings.check]:
-            intake.drop(key, f"voted-{verdict}", f'row "{key[:80]}" ({place}): clip_is_valid is "{said}", --set check={settings.check}.', split)
+            intake.leave_out(key, f"voted-{verdict}", f'row "{key[:80]}" ({place}): clip_is_valid is "{said}", --set check={settings.check}.', split)
             continue
         try:
             audio = locate_audio(given, roots)

@@ -105,10 +105,10 @@ def _make_row(root: Path, values: dict[str, str], place: str, passage: str, opti
     name, language = values["filename"], values["native_language"]
     where = f'row "{name[:80]}" ({place})'
     if values["file_missing?"].casefold() == "true":
-        intake.drop(name[:80], "file-missing", f"{where}: the list says that its recording is missing. Nothing can be done.", "test")
+        intake.leave_out(name[:80], "file-missing", f"{where}: the list says that its recording is missing. Nothing can be done.", "test")
         return None
     if language.casefold() == NO_PERSON:
-        intake.drop(name[:80], "synthesized", f"{where}: a synthesized voice, not a person. Nothing needs to be done.", "test")
+        intake.leave_out(name[:80], "synthesized", f"{where}: a synthesized voice, not a person. Nothing needs to be done.", "test")
         return None
     try:
         audio = locate_audio(f"{name}.mp3", [root / "recordings" / "recordings", root / "recordings"])

@@ -20,6 +20,7 @@ from speechadapt.cli import main
 from speechadapt.errors import AudioError, CorpusError
 from speechadapt.files import read_json
 from speechadapt.preparation import Corpus, CorpusRow, Intake, PrepareOptions, PrepReport, find_file, finish_corpus, locate_audio
+from speechadapt.preparation.lists import read_list
 
 CORPUS = Corpus(
     name="speechocean762",
@@ -74,39 +75,35 @@ def find_root(source: Path) -> Path:
     )
 
 
-def parse_line(line: str) -> tuple[str, str]:
-    """Key and value of one list line: the first blank or tab separates them, both are text (`000010011`, `WE CALL IT BEAR`)."""
-    key, _, value = line.strip().replace("\t", " ", 1).partition(" ")
-    return key, value.strip()
-
-
-def read_list(path: Path) -> dict[str, str]:
-    """A whole list; a file that is not there is empty."""
-    if not path.is_file():
-        return {}
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-    return dict(parse_line(line) for line in lines if line.strip())
-
-
 def read_scores(root: Path) -> dict[str, dict[str, Any]]:
-    """The judges' scores by utterance, from resource/ or the root; empty where the file is not there."""
+    """The judges' scores by utterance, from resource/ or the root; empty where the file is not there.
+
+    Raises:
+        CorpusError: the file is no object of objects.
+    """
     path = find_file(root / "resource", ["scores.json"]) or find_file(root, ["scores.json"])
-    return dict(read_json(path)) if path is not None else {}
+    scores = read_json(path) if path is not None else {}
+    if not isinstance(scores, dict) or not all(isinstance(score, dict) for score in scores.values()):
+        raise CorpusError(f"{path}: not the scores of this corpus, which are one JSON object with an object for each utterance. Download it again.")
+    return scores
 
 
 def read_split(root: Path, split: str, scores: dict[str, dict[str, Any]], settings: Settings, intake: Intake) -> list[CorpusRow]:
     """The rows of one official split; what one of the lists lacks is dropped and counted."""
     folder = root / split
-    audio, texts, speakers = (read_list(folder / name) for name in LISTS)
-    genders, ages = read_list(folder / "spk2gender"), read_list(folder / "spk2age")
+    audio, texts, speakers = (read_list(folder / name, intake) for name in LISTS)
+    genders, ages = read_list(folder / "spk2gender", intake), read_list(folder / "spk2age", intake)
     rows = []
     for key in sorted({*audio, *texts}):
         absent = next((name for name, table in zip(LISTS, (audio, texts, speakers), strict=True) if key not in table), None)
-        accuracy = scores.get(key, {}).get("accuracy")
+        told = scores.get(key, {}).get("accuracy")
+        accuracy = told if isinstance(told, int | float) and not isinstance(told, bool) else None
         if absent is not None:
             intake.drop(key, f"not-in-{absent}", f'row "{key}" ({split}): stands in no line of {split}/{absent}.', split)
         elif split == "train" and accuracy is not None and accuracy < settings.min_accuracy:
-            intake.drop(key, "low-accuracy", f'row "{key}" ({split}): accuracy {accuracy:g}, at least {settings.min_accuracy:g} is asked for.', split)
+            intake.leave_out(
+                key, "low-accuracy", f'row "{key}" ({split}): accuracy {accuracy:g}, at least {settings.min_accuracy:g} is asked for.', split
+            )
         else:
             row = _make_row(root, split, key, audio[key], texts[key], speakers[key], intake)
             if row is not None:

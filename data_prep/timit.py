@@ -157,11 +157,11 @@ def read_sentence(root: Path, sentence: Sentence, settings: Settings, intake: In
     place = next(iter(files.values())).relative_to(root).parent.as_posix() + f"/{sentence.sentence}"
     where, split = f'row "{key}" ({place})', split_of(sentence, settings.test)
     if sentence.sentence.startswith("sa"):
-        intake.drop(key, "read-by-all", f"{where}: an SA sentence, which all speakers read. Nothing needs to be done.", split or "test")
+        intake.leave_out(key, "read-by-all", f"{where}: an SA sentence, which all speakers read. Nothing needs to be done.", split or "test")
         return None
     if split is None:
         message = f"{where}: its speaker is in neither the core test set nor the dev set. Take all with --set test=complete."
-        intake.drop(key, "outside-core-test", message, "test")
+        intake.leave_out(key, "outside-core-test", message, "test")
         return None
     if ".txt" not in files or not {".wav", ".wav.wav"} & files.keys():
         reason, lacking = ("no-text", "text") if ".txt" not in files else ("missing", "recording")

@@ -11,6 +11,7 @@ from speechadapt.adapt.train import plan_steps, train_adapter
 from speechadapt.bundled import load_bundled
 from speechadapt.data.hypothesis import Hypothesis, read_hypotheses, write_hypotheses
 from speechadapt.data.manifest import Manifest, join_manifests
+from speechadapt.data.relatives import relations_among
 from speechadapt.data.splits import LeakReport, drop_leaks
 from speechadapt.data.utterance import Utterance
 from speechadapt.errors import ManifestError, MisuseError, TrainingError
@@ -100,9 +101,11 @@ def read_sets(
     rows = {split: Manifest.read(data / f"{split}.jsonl") for split in ("train", "dev")}
     if not guards and make_guard:
         guards = _standard_guard(run, language or language_of(rows["train"]))
+    sources = list(rows.values())  # before they are joined: each knows its corpus
     rehearsed: list[Manifest] = []
     for path in replay:
-        manifest, report = drop_leaks(Manifest.read(path), [rows["dev"]])  # dev chooses the checkpoint, so it must not be trained on either
+        sources.append(Manifest.read(path))
+        manifest, report = drop_leaks(sources[-1], [rows["dev"]])  # dev chooses the checkpoint, so it must not be trained on either
         if report.total:
             run.say(f"replay {path}: {report}")
         rehearsed.append(manifest)
@@ -115,7 +118,10 @@ def read_sets(
     dropped: dict[str, LeakReport] = {}
     for split, manifest in rows.items():
         kept[split], dropped[split] = drop_leaks(manifest, [one.manifest for one in scored])
-    write_json(run.leaks, {split: report.to_json() for split, report in dropped.items()})
+    related = relations_among(sources, [one.manifest for one in scored])
+    write_json(run.leaks, {**{split: report.to_json() for split, report in dropped.items()}, "related": list(related)})
+    for note in related:
+        run.say(f"note: {note}")
     for split, report in dropped.items():
         _tell_leaks(run, split, report, strict)
     for one in scored:
@@ -127,8 +133,8 @@ def _tell_leaks(run: Run, split: str, report: LeakReport, strict: bool) -> None:
     others = ", ".join(report.against)
     if strict and report.total:
         raise ManifestError(
-            f"{split}: {report.total} of {report.rows} rows share a speaker, recording or sentence with {others}; {run.leaks} names them. "
-            "Prepare the corpus again with disjoint splits, or leave --strict out to drop them."
+            f"{split}: {report.total} of {report.rows} rows share a speaker, recording or sentence with {others}; {report.example}; {run.leaks} "
+            "names them. Prepare the corpus again with disjoint splits, or leave --strict out to drop them."
         )
     if not report.kept:
         raise TrainingError(
@@ -410,6 +416,7 @@ def _notes(run: Run, sets: Sets) -> list[str]:
         gone = f"{leaks[split]['dropped']} of {leaks[split]['rows']} rows dropped for sharing something with a test or guard set"
         replayed = f", {len(sets.replayed)} rows of replay among them" if split == "train" and sets.replayed else ""
         notes.append(f"{split}: {size}{replayed}; {gone}")
+    notes += leaks.get("related", [])
     return [*notes, f"code {environment['code'] or 'from a wheel'}; {packages}", "settings.json, environment.json and recipe.py repeat it"]
 
 

@@ -14,8 +14,12 @@ from speechadapt.errors import SpeechadaptError
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Give a temporary name beside `path`; rename it onto `path` when the block ends well, remove it when it does not.
+
+    Args:
+        durable: wait until the disk holds the bytes, so that a power cut leaves the old file or the new one. That takes milliseconds; who
+            writes thousands of files may leave it out and call `os.sync` once before anything names them.
 
     Raises:
         SpeechadaptError: the disk is full or the folder cannot be written; what stood at `path` before is untouched.
@@ -25,8 +29,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
+        if durable:
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
         temporary.replace(path)
     except OSError as error:
         raise SpeechadaptError(
@@ -34,7 +39,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
             "Free some space or choose another folder, then run the same command again."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            temporary.unlink()
 
 
 @contextlib.contextmanager

@@ -56,8 +56,8 @@ def test_rows_that_share_a_speaker_or_sentence_go_and_are_named(data: Path, run:
     assert [u.id for u in sets.dev] == ["d1"]
     assert [len(one.manifest) for one in sets.scored] == [2, 2]  # test and guard rows are never touched
     leaks = json.loads(run.leaks.read_text())
-    assert leaks["train"]["ids_by_cause"] == {"speaker": ["t3"], "recording": [], "sentence": []}
-    assert leaks["dev"]["ids_by_cause"] == {"speaker": [], "recording": [], "sentence": ["d2"]}
+    assert leaks["train"]["ids_by_cause"] == {"speaker": ["t3"], "recording": [], "sentence": [], "audio": []}
+    assert leaks["dev"]["ids_by_cause"] == {"speaker": [], "recording": [], "sentence": ["d2"], "audio": []}
     err = capsys.readouterr().err
     assert "train: 1 of 3 rows dropped because they share something with test, guard: 1 by speaker" in err
     assert "dev: 1 of 2 rows dropped because they share something with test, guard: 1 by sentence" in err
@@ -72,7 +72,7 @@ def test_replay_is_trained_on_without_what_it_shares_with_test_and_guard(data: P
     assert [u.id for u in sets.train] == ["t1", "t2", "t3", "r1"]
     assert [sets.train.audio_path(u) for u in sets.train][2:] == [data / "t3.flac", data.parent / "standard" / "r1.flac"]
     assert [u.id for u in sets.dev] == ["d1", "d2"]
-    assert json.loads(run.leaks.read_text())["train"]["ids_by_cause"] == {"speaker": ["r3"], "recording": [], "sentence": ["r2"]}
+    assert json.loads(run.leaks.read_text())["train"]["ids_by_cause"] == {"speaker": ["r3"], "recording": [], "sentence": ["r2"], "audio": []}
     assert "train: 3 utterances of the corpus and 3 of replay" in capsys.readouterr().err
     assert len(sets.replayed) == 3
     read_sets(run, data, guards=[guard], replay=[data / "dev.jsonl"])  # dev chooses the checkpoint

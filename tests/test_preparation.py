@@ -89,7 +89,7 @@ def test_a_changed_source_is_converted_again(rows: list[CorpusRow], tmp_path: Pa
     write_tone(tmp_path / "src/0-0.wav", 0.4, seed=999)
     finish(rows[:2], tmp_path)
     after = contents(tmp_path / "out")
-    assert [name for name in before if before[name] != after[name]] == ["audio/mini-0-0.flac"]
+    assert [name for name in before if before[name] != after[name]] == ["all.jsonl", "audio/mini-0-0.flac"]  # its digest stands in the manifest
 
 
 def test_counts_add_up_and_the_report_is_written(rows: list[CorpusRow], tmp_path: Path) -> None:
@@ -121,6 +121,122 @@ def test_splits_can_be_asked_for_and_accents_are_mapped(rows: list[CorpusRow], t
     assert all(pair[what] == 0 for pair in report.overlap.values() for what in ("speakers", "sentences", "recordings", "audio"))
     with pytest.raises(CorpusError, match=r"this corpus names no official splits\. Choose --splits speaker"):
         finish(rows, tmp_path, splits="official")
+
+
+def twelve_speakers(tmp_path: Path, write_tone: Any) -> list[CorpusRow]:
+    """Twelve speakers of four accents with ten prompts each, of their own."""
+    return [
+        CorpusRow(
+            id=f"{s:02d}-{n}",
+            audio=write_tone(tmp_path / f"src/{s:02d}-{n}.wav", 0.4, seed=10 * s + n),
+            text=f"prompt {n} of {s}",
+            speaker=f"s{s:02d}",
+            accent=("en_ireland", "en_scotland", "en_south_asia", "en_wales")[s % 4],
+        )
+        for s in range(12)
+        for n in range(10)
+    ]
+
+
+def test_splits_leak_nothing_and_strict_names_both_sides_of_what_would(tmp_path: Path, write_tone: Any) -> None:
+    rows = twelve_speakers(tmp_path, write_tone)
+    report = finish(rows, tmp_path, splits="speaker", seed=1, strict=True)
+    parts = {name: Manifest.read(tmp_path / f"out/{name}.jsonl") for name in ("train", "dev", "test")}
+    speakers = [speaker for part in parts.values() for speaker in part.speakers]
+    assert len(speakers) == len(set(speakers)) == 12
+    accents = ["en_ireland", "en_scotland", "en_south_asia", "en_wales"]
+    assert sorted({u.accent or "" for u in parts["test"]}) == accents
+    assert list(report.coverage) == accents
+    assert report.coverage["en_wales"] == {
+        "test": {"utterances": 10, "hours": 0.001111, "speakers": 1},
+        "train": {"utterances": 10, "hours": 0.001111, "speakers": 1},
+        "zero_shot": False,
+    }
+    finish(rows, tmp_path, "again", splits="speaker", seed=1)
+    assert contents(tmp_path / "again") == contents(tmp_path / "out")
+    finish(rows, tmp_path, "other", splits="speaker", seed=2)
+    assert contents(tmp_path / "other")["test.jsonl"] != contents(tmp_path / "out")["test.jsonl"]
+
+    train, test = parts["train"][0].id.removeprefix("mini-"), parts["test"][0].id.removeprefix("mini-")
+    (tmp_path / f"src/{train}.wav").write_bytes((tmp_path / f"src/{test}.wav").read_bytes())
+    told = rf'1 rows repeat the audio of another part: row "mini-{train}" \(train\) holds the same samples as "mini-{test}" \(test\)\. No manifest'
+    with pytest.raises(CorpusError, match=told):
+        finish(rows, tmp_path, "strict", splits="speaker", seed=1, strict=True)
+    assert finish(rows, tmp_path, "lenient", splits="speaker", seed=1).dropped == {"repeated-audio": 1}
+
+
+def test_strict_names_two_ids_for_speakers_recordings_and_sentences(rows: list[CorpusRow], tmp_path: Path) -> None:
+    """Official splits that share everything there is to share."""
+    official = [dataclasses.replace(row, split=("train", "test")[number % 2], recording="talk") for number, row in enumerate(rows[:6])]
+    official[5] = dataclasses.replace(official[5], text=official[0].text, speaker="alone")
+    with pytest.raises(CorpusError) as caught:
+        finish(official, tmp_path, strict=True)
+    assert (
+        'train and test share 1 speakers: "mini-0-0" (train) and "mini-0-1" (test) share a speaker; '
+        'train and test share 1 recordings: "mini-0-0" (train) and "mini-0-1" (test) share a recording; '
+        'train and test share 1 sentences: "mini-0-0" (train) and "mini-0-5" (test) share a sentence. No manifest was written'
+    ) in str(caught.value)
+    overlap = finish(official, tmp_path, "lenient").overlap["train-test"]
+    assert (overlap["test_rows_with_shared_sentence"], overlap["share_of_seen_sentences"]) == (1, 0.3333)
+    assert overlap["examples"] == {
+        "speakers": ["mini-0-0", "mini-0-1"],
+        "recordings": ["mini-0-0", "mini-0-1"],
+        "sentences": ["mini-0-0", "mini-0-5"],
+    }
+
+
+def test_strict_accepts_what_was_left_out_by_choice(rows: list[CorpusRow], tmp_path: Path, write_tone: Any) -> None:
+    def intake() -> Intake:
+        made = Intake()
+        made.leave_out("sa1", "read-by-all", 'row "sa1": all speakers read it.', "test")
+        return made
+
+    short = CorpusRow(id="short", audio=write_tone(tmp_path / "src/short.wav", 0.1, seed=999), text="short", speaker="s0")
+    given = [*rows, short]
+    where = {"corpus": CORPUS, "source": tmp_path / "src"}
+    options = PrepareOptions(strict=True, splits="speaker", seed=3)
+    report = finish_corpus(given, out=tmp_path / "out", options=options, intake=intake(), **where)  # type: ignore[arg-type]
+    assert report.rows_read == 82 == report.kept + sum(report.dropped.values()) + report.not_chosen
+    assert report.dropped == {"read-by-all": 1, "too-short": 1} == report.by_choice
+    assert report.defects == {}
+    assert [(drop.id, drop.by_choice) for drop in report.test_dropped] == [("mini-sa1", True)]
+    Path(str(rows[0].audio)).unlink()
+    with pytest.raises(CorpusError, match=r"--strict refuses this corpus: 1 rows dropped as missing\. row \"mini-0-0\""):
+        finish_corpus(given, out=tmp_path / "out", options=options, intake=intake(), **where)  # type: ignore[arg-type]
+
+
+def test_a_division_is_repeated_by_its_lists(rows: list[CorpusRow], tmp_path: Path) -> None:
+    finish(rows, tmp_path, splits="speaker+sentence", seed=5)
+    lists = tmp_path / "out/splits"
+    assert sorted(path.name for path in lists.iterdir()) == ["dev.txt", "split.json", "test.txt", "train.txt"]
+    about = json.loads((lists / "split.json").read_text())
+    assert (about["rule"], about["seed"], about["corpus"]["name"]) == ("speaker+sentence", 5, "mini")
+    report = finish(rows, tmp_path, "again", splits=str(lists), strict=True)
+    assert contents(tmp_path / "again") == contents(tmp_path / "out")
+    assert report.notes[-2:] == (
+        f"divided by the lists in {lists} (speaker+sentence, seed 5)",
+        "ids, times and texts of every part are those the lists were made of",
+    )
+    finish(rows, tmp_path, "out")  # without splits there are no lists either
+    assert not lists.exists()
+
+
+def test_lists_that_do_not_fit_are_told(rows: list[CorpusRow], tmp_path: Path) -> None:
+    lists = tmp_path / "lists"
+    lists.mkdir()
+    (lists / "train.txt").write_text("".join(f"mini-0-{n}\n" for n in range(12)))
+    (lists / "test.txt").write_text("".join(f"mini-1-{n}\n" for n in range(10)))
+    report = finish(rows, tmp_path, splits=str(lists))
+    assert (report.splits["train"]["utterances"], report.splits["test"]["utterances"]) == (10, 10)
+    assert (report.dropped, report.by_choice) == ({"not-listed": 60}, {"not-listed": 60})
+    assert report.facts["listed_ids_not_there"] == {"train": 2}
+    assert f'{lists}/train.txt: 2 of 12 ids are not in the corpus: "mini-0-10", "mini-0-11"' in report.notes
+    with pytest.raises(CorpusError, match=r'--strict refuses this corpus: 2 listed ids are not in it, the first is "mini-0-10" in .*/train\.txt'):
+        finish(rows, tmp_path, "strict", splits=str(lists), strict=True)
+    finish(rows[:20], tmp_path, "some", splits=str(lists), strict=True, limit=18)  # a part was asked for
+    (lists / "test.txt").write_text("mini-0-0\n")
+    with pytest.raises(CorpusError, match=r'id "mini-0-0": stands in .*/train\.txt and in .*/test\.txt'):
+        finish(rows, tmp_path, "two", splits=str(lists))
 
 
 def test_too_much_missing_audio_is_an_error_unless_allowed(rows: list[CorpusRow], tmp_path: Path) -> None:
@@ -169,7 +285,7 @@ def test_audio_may_be_made_instead_of_read(tmp_path: Path) -> None:
 
 def test_a_process_that_dies_is_told(tmp_path: Path) -> None:
     rows = [CorpusRow(id=f"{n}", audio=functools.partial(os._exit, 3), text=f"made {n}") for n in range(64)]  # type: ignore[arg-type]
-    with pytest.raises(CorpusError, match=r"a preparation process died after 0 of 64 rows, .* Run the same command again with --jobs 1"):
+    with pytest.raises(CorpusError, match=r"a preparation process died after 0 of 64 rows, .* Run the same command again with --resume --jobs 1"):
         finish(rows, tmp_path, jobs=2)
 
 
@@ -209,10 +325,14 @@ def test_ids_that_are_no_file_names_still_get_files_of_their_own(tmp_path: Path,
     [
         ({"case": "upper"}, r'--case "upper": must be one of lower, sentence, keep'),
         ({"splits": "random"}, r'--splits "random": must be one of official, speaker, speaker\+sentence'),
-        ({"engine": "ray"}, r'--engine "ray": must be one of local'),
+        ({"engine": "spark"}, r'--engine "spark": must be one of local, ray'),
+        ({"ray_address": "10.0.0.1:6379"}, r"--ray-address 10\.0\.0\.1:6379: is for --engine ray only"),
         ({"jobs": 0}, r"--jobs 0: must be 1 or more"),
         ({"limit": -1}, r"--limit -1: must be 1 or more"),
         ({"min_duration": 31.0}, r"shortest duration 31 s is not below the longest, 30 s"),
+        ({"splits": "."}, r'--splits "\.": .*, or a folder that holds train\.txt, dev\.txt or test\.txt\. .* speechadapt split'),
+        ({"few_speakers": "dev"}, r'--few-speakers "dev": must be one of train, test'),
+        ({"dev_share": 0.6, "test_share": 0.5}, r"dev share 0\.6 and test share 0\.5 must both be above 0 and together below 1"),
         ({"max_duration": 0.2}, r"shortest duration 0\.3 s is not below the longest, 0\.2 s"),
     ],
 )

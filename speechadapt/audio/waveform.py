@@ -1,10 +1,14 @@
 """Waveform: a segment of a recording as mono float32 at one rate. The only file that opens audio."""
 
+import contextlib
 import dataclasses
 import io
+import math
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -25,6 +29,10 @@ STREAMED_SIZE = 0x7FFF0000
 """Programs that write a WAV into a pipe do not know its size and put the largest number there; that is no damage."""
 
 AudioSource = Path | str | bytes | io.IOBase
+DEEP = ("PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAC_20", "ALAC_24", "ALAC_32")
+"""Libsndfile's names of samples that 16 bits do not hold."""
+PIECE = 1 << 16
+"""Samples that are copied at a time."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,15 +56,8 @@ def read_info(source: AudioSource) -> AudioInfo:
     Raises:
         AudioError: reason missing, empty or not-audio.
     """
-    with _open(source) as file:
-        return AudioInfo(
-            sampling_rate=file.samplerate,
-            channels=file.channels,
-            duration=file.frames / file.samplerate,
-            format=file.format,
-            subtype=file.subtype,
-            missing=_missing(file),
-        )
+    with open_recording(source) as recording:
+        return recording.info
 
 
 def read_waveform(
@@ -83,35 +84,81 @@ def read_waveform(
         AudioError: reason missing, empty, not-audio, truncated (nothing could be decoded), out-of-range (the segment starts
             after the end, or there is no such channel), too-long (above `LONGEST_READ`) or not-finite (NaN or infinite samples).
     """
-    name = _name(source)
-    with _open(source) as file:
-        rate = file.samplerate
-        length = file.frames / rate
-        if offset > 0 and offset >= length:
+    with open_recording(source) as recording:
+        return recording.read_waveform(offset=offset, duration=duration, sampling_rate=sampling_rate, channel=channel)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """An open file of audio: its header was read, its samples are read when they are asked for. Made by `open_recording`."""
+
+    info: AudioInfo
+    name: str
+    _file: soundfile.SoundFile
+
+    def read_waveform(
+        self, *, offset: Seconds = 0.0, duration: Seconds | None = None, sampling_rate: Hertz = SAMPLING_RATE, channel: int | None = None
+    ) -> Waveform:
+        """As the function `read_waveform`."""
+        if channel is not None and not 0 <= channel < self.info.channels:
             raise AudioError(
-                "out-of-range", f"{name}: the segment starts at {offset:.2f} s, the recording ends at {length:.2f} s. Correct the offset."
+                "out-of-range", f"{self.name}: has {self.info.channels} channels, so none is number {channel} from 0. Correct the channel."
             )
-        wanted = duration if duration is not None else length - offset
+        samples = self.read_channels(offset=offset, duration=duration)
+        only = 0 if self.info.channels == 1 else channel
+        mono = samples.mean(axis=1) if only is None else samples[:, only]
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = float(mono.sum())  # one bad sample spoils it, and it needs no copy
+        if not math.isfinite(total) and not np.isfinite(mono).all():
+            bad = int(np.count_nonzero(~np.isfinite(mono)))
+            raise AudioError("not-finite", f"{self.name}: {bad} of {len(mono)} samples are NaN or infinite. Write the file again from its source.")
+        return resample(mono, self.info.sampling_rate, sampling_rate)
+
+    def read_channels(self, *, offset: Seconds = 0.0, duration: Seconds | None = None) -> NDArray[np.float32]:
+        """Read a segment as it lies in the file: every channel, at the file's own rate.
+
+        Args:
+            offset: seconds into the file.
+            duration: seconds to read; None reads to the end.
+
+        Returns:
+            float32, shape (frames, channels). Samples may be infinite or NaN.
+
+        Raises:
+            AudioError: reason truncated, empty, out-of-range or too-long, as for `read_waveform`.
+        """
+        name, info = self.name, self.info
+        if offset > 0 and offset >= info.duration:
+            raise AudioError(
+                "out-of-range", f"{name}: the segment starts at {offset:.2f} s, the recording ends at {info.duration:.2f} s. Correct the offset."
+            )
+        wanted = duration if duration is not None else info.duration - offset
         if wanted > LONGEST_READ:
             raise AudioError(
                 "too-long", f"{name}: {wanted / 3600:.1f} h in one piece, at most {LONGEST_READ / 3600:.0f} h can be read. Cut it into segments."
             )
         try:
-            file.seek(round(offset * rate))
-            frames = -1 if duration is None else round(duration * rate)
-            samples = file.read(frames, dtype="float32", always_2d=True)
+            start = round(offset * info.sampling_rate)
+            if start != self._file.tell():
+                self._file.seek(start)
+            frames = -1 if duration is None else round(duration * info.sampling_rate)
+            samples: NDArray[np.float32] = self._file.read(frames, dtype="float32", always_2d=True)
         except (soundfile.SoundFileError, RuntimeError) as error:
             raise AudioError("truncated", f"{name}: decoding stopped ({_sentence(error)}). Replace the file or remove the line.") from error
-    if not len(samples):
-        raise AudioError("empty", f"{name}: no samples in it. Replace the file or remove the line.")
-    if channel is not None and not 0 <= channel < samples.shape[1]:
-        raise AudioError("out-of-range", f"{name}: has {samples.shape[1]} channels, so none is number {channel} from 0. Correct the channel.")
-    only = 0 if samples.shape[1] == 1 else channel
-    mono = samples.mean(axis=1) if only is None else samples[:, only]
-    if not np.isfinite(mono).all():
-        bad = int(np.count_nonzero(~np.isfinite(mono)))
-        raise AudioError("not-finite", f"{name}: {bad} of {len(mono)} samples are NaN or infinite. Write the file again from its source.")
-    return resample(mono, rate, sampling_rate)
+        if not len(samples):
+            raise AudioError("empty", f"{name}: no samples in it. Replace the file or remove the line.")
+        return samples
+
+
+@contextlib.contextmanager
+def open_recording(source: AudioSource) -> Iterator[Recording]:
+    """Open a file and read its header; where both header and samples are needed this is one look at the file instead of two.
+
+    Raises:
+        AudioError: reason missing, empty or not-audio.
+    """
+    with _open(source) as file:
+        yield Recording(info=_info(file), name=_name(source), _file=file)
 
 
 def resample(waveform: Waveform, from_rate: Hertz, to_rate: Hertz) -> Waveform:
@@ -125,20 +172,76 @@ def resample(waveform: Waveform, from_rate: Hertz, to_rate: Hertz) -> Waveform:
     """
     if from_rate != to_rate:
         waveform = soxr.resample(waveform, from_rate, to_rate, quality="HQ")
+        np.clip(waveform, -1.0, 1.0, out=waveform)  # a new array, so it may be clipped where it is
+        return waveform
     return np.clip(waveform, -1.0, 1.0).astype(np.float32, copy=False)
 
 
-def write_flac(path: Path, waveform: Waveform, sampling_rate: Hertz = SAMPLING_RATE) -> None:
+def write_flac(path: Path, waveform: Waveform | NDArray[np.int16], sampling_rate: Hertz = SAMPLING_RATE, *, durable: bool = True) -> None:
     """Write 16-bit mono FLAC in one step (the temporary file is renamed when complete).
 
     Args:
-        waveform: float32, shape (samples,), in [-1, 1].
+        waveform: shape (samples,), float32 in [-1, 1] or the 16-bit samples themselves.
+        durable: wait for the disk, see `files.atomic_path`.
     """
-    with atomic_path(path) as temporary:
+    encoded = io.BytesIO()  # libsndfile does not tell when the end of a file finds no more room on the disk
+    soundfile.write(encoded, waveform, sampling_rate, format="FLAC", subtype="PCM_16")
+    with atomic_path(path, durable=durable) as temporary:
+        temporary.write_bytes(encoded.getbuffer())
+
+
+def _info(file: soundfile.SoundFile) -> AudioInfo:
+    return AudioInfo(
+        sampling_rate=file.samplerate,
+        channels=file.channels,
+        duration=file.frames / file.samplerate,
+        format=file.format,
+        subtype=file.subtype,
+        missing=_missing(file),
+    )
+
+
+def copy_samples(source: Path, target: Path | BinaryIO, *, form: str = "FLAC", start: int = 0, count: int | None = None) -> None:
+    """Write a range of a recording at its own rate as mono (the mean of its channels), piece by piece, so that hours need no memory.
+
+    FLAC keeps 24 bits where the source holds more than 16 or its channels are mixed, else 16; WAV always keeps 16. From a mono recording of at
+    most that many bits the samples are exactly those of the source.
+
+    Args:
+        source: WAV, FLAC, MP3, OGG or anything else libsndfile knows. target: a path, or a binary file open for writing.
+        form: FLAC or WAV.
+        start: the first sample, from 0. count: samples; None writes to the end.
+
+    Raises:
+        AudioError: reason missing, empty, not-audio, truncated (fewer samples could be decoded than asked for) or not-finite.
+        OSError: the target cannot be written.
+    """
+    name = _name(source)
+    with _open(source) as file:
+        deep = form == "FLAC" and (file.channels > 1 or file.subtype in DEEP)
+        subtype = "PCM_24" if deep else "PCM_16"
+        left = file.frames - start if count is None else count
         try:
-            soundfile.write(temporary, waveform, sampling_rate, format="FLAC", subtype="PCM_16")
-        except soundfile.SoundFileError as error:  # libsndfile's way to say that the disk is full
-            raise OSError(_sentence(error)) from error
+            file.seek(start)
+            with soundfile.SoundFile(target, "w", file.samplerate, channels=1, format=form, subtype=subtype) as written:
+                while left > 0 and len(piece := _read_mono(file, min(left, PIECE), name)):
+                    written.write(piece)
+                    left -= len(piece)
+        except soundfile.SoundFileError as error:  # libsndfile says of a full disk no more than this
+            raise OSError(f"{name}: {_sentence(error)}") from error
+    if count is not None and left > 0:
+        raise AudioError("truncated", f"{name}: {count - left} of {count} samples could be decoded. Replace the file or remove the line.")
+
+
+def _read_mono(file: soundfile.SoundFile, count: int, name: str) -> NDArray[np.float64]:
+    try:
+        samples = file.read(count, dtype="float64", always_2d=True)
+    except (soundfile.SoundFileError, RuntimeError) as error:
+        raise AudioError("truncated", f"{name}: decoding stopped ({_sentence(error)}). Replace the file or remove the line.") from error
+    mono: NDArray[np.float64] = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+    if not np.isfinite(mono).all():
+        raise AudioError("not-finite", f"{name}: samples are NaN or infinite. Write the file again from its source.")
+    return mono
 
 
 def _missing(file: soundfile.SoundFile) -> Seconds:

@@ -11,7 +11,9 @@ from speechadapt.errors import SpeechadaptError
 
 COMMANDS = {
     "prepare": "turn a corpus into manifests and 16 kHz audio, without leaks",
+    "split": "divide a prepared corpus again, or into folds, without touching audio",
     "check": "say what is wrong with a manifest",
+    "convert": "write a prepared corpus as AudioFolder, Parquet, Kaldi, lhotse or NeMo",
     "ls": "list recipes, corpora, models, normalizers or adapters",
     "cp": "copy a recipe to edit it",
     "run": "run a recipe: base score, training, adapted score, verdict",

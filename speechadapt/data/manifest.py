@@ -1,6 +1,7 @@
 """Manifest: an immutable sequence of utterances, read from and written to JSON Lines with NeMo's names."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -11,7 +12,7 @@ from typing import overload
 
 from speechadapt.data.utterance import Utterance
 from speechadapt.errors import ManifestError
-from speechadapt.files import read_json, write_text
+from speechadapt.files import atomic_path, read_json
 
 CORPUS_FILE = "corpus.json"
 
@@ -34,8 +35,8 @@ class Manifest(Sequence[Utterance]):
         self.utterances = tuple(utterances)
         self.folder = Path(folder)
         self.name = name
-        repeated = [key for key, count in Counter(u.id for u in self.utterances).items() if count > 1]
-        if repeated:
+        if len({u.id for u in self.utterances}) < len(self.utterances):
+            repeated = [key for key, count in Counter(u.id for u in self.utterances).items() if count > 1]
             raise ManifestError(
                 f'manifest "{name}": {len(repeated)} ids stand more than once, the first is "{repeated[0]}"; ids must be unique. '
                 "Remove or rename the repeated lines."
@@ -68,8 +69,10 @@ class Manifest(Sequence[Utterance]):
         return manifest
 
     def write(self, path: Path | str) -> None:
-        """Write JSON Lines in one step; audio paths are written as they are (relative to `folder`, so write into it)."""
-        write_text(Path(path), "".join(json.dumps(u.to_json(), ensure_ascii=False, allow_nan=False) + "\n" for u in self.utterances))
+        """Write JSON Lines in one step, line by line; audio paths are written as they are (relative to `folder`, so write into it)."""
+        with atomic_path(Path(path)) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+            for u in self.utterances:
+                file.write(json.dumps(u.to_json(), ensure_ascii=False, allow_nan=False) + "\n")
 
     def filter(self, keep: Callable[[Utterance], bool]) -> "Manifest":
         """The utterances for which `keep` says yes, in the same order."""
@@ -120,12 +123,18 @@ class Manifest(Sequence[Utterance]):
             )
         return path
 
-    def _audio_roots(self) -> list[Path]:
+    def _audio_roots(self) -> tuple[Path, ...]:
         file = self.folder / CORPUS_FILE
         if not file.is_file():
-            return []
-        roots = read_json(file).get("audio_roots", [])
-        return [Path(root).resolve() for root in roots]
+            return ()
+        state = file.stat()
+        return _read_roots(file, (state.st_ino, state.st_size, state.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=64)
+def _read_roots(file: Path, state: tuple[int, ...]) -> tuple[Path, ...]:
+    """Read again only when the file has changed: a manifest of absolute paths asks for every line."""
+    return tuple(Path(root).resolve() for root in read_json(file).get("audio_roots", []))
 
 
 def join_manifests(manifests: Sequence[Manifest], name: str) -> Manifest:

@@ -1,30 +1,55 @@
 """Splits without leaks: who speaks, what was recorded together and which sentence was read never stand on both sides."""
 
+import bisect
 import dataclasses
+import functools
 import hashlib
-import math
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
+from speechadapt.data.clusters import Cluster, find_clusters, hours_of, ids_of, pick, shuffle, stratify
 from speechadapt.data.manifest import Manifest
-from speechadapt.data.utterance import Utterance
+from speechadapt.data.utterance import SPLITS, Utterance
 from speechadapt.errors import ManifestError
 from speechadapt.text.sentence import sentence_key
+from speechadapt.units import Seconds
 
 DEV_SHARE = 0.1
 TEST_SHARE = 0.1
-CAUSES = ("speaker", "recording", "sentence")
+SHORTEST: Seconds = 0.3
+LONGEST: Seconds = 30.0
+CAUSES = ("speaker", "recording", "sentence", "audio")
+SHARED_AS = {"speaker": "a speaker", "recording": "a recording", "sentence": "a sentence", "audio": "all their samples", "id": "an id"}
+"""How a message says it."""
+
+PLACES = ("train", "test")
+"""Where all speakers of an accent may go that has too few of them to be divided."""
+
+FEWEST = 3
+"""Separate speakers of an accent that are needed for one in each of train, dev and test."""
+
+key_of_text = functools.lru_cache(maxsize=1 << 16)(sentence_key)
+"""`sentence_key`, remembered: every division asks for the keys of the same texts again."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Overlap:
-    """What two manifests share: speakers, recordings and sentence keys, and the ids of the first that carry them."""
+    """What two manifests share, and who carries it.
+
+    Attributes:
+        speakers, recordings, sentences (keys), audio (digests): what stands in both, sorted.
+        ids_by_cause: ids of the first manifest that carry any of it, by cause (speaker, recording, sentence, audio).
+        pairs: by cause, the first such id and an id of the second manifest that carries the same.
+    """
 
     speakers: tuple[str, ...]
     recordings: tuple[str, ...]
     sentences: tuple[str, ...]
+    audio: tuple[str, ...]
     ids_by_cause: dict[str, tuple[str, ...]]
+    pairs: dict[str, tuple[str, str]]
 
     @property
     def ids(self) -> frozenset[str]:
@@ -39,34 +64,42 @@ class LeakReport:
     Attributes:
         rows: rows before. kept: rows after.
         against: names of the protected manifests.
-        dropped: ids by cause (speaker, recording, sentence); a row may stand under several.
+        dropped: ids by cause (speaker, recording, sentence, audio); a row may stand under several.
+        pairs: by cause, the first dropped id and the id of a protected row that it shares something with.
     """
 
     rows: int
     kept: int
     against: tuple[str, ...]
     dropped: dict[str, tuple[str, ...]]
+    pairs: dict[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
 
     @property
     def total(self) -> int:
         """Rows removed, each counted once."""
         return self.rows - self.kept
 
+    @property
+    def example(self) -> str:
+        """The first dropped row and a protected one that it shares something with, in words; empty where nothing was dropped."""
+        return next((f'"{ours}" and "{theirs}" share {SHARED_AS[cause]}' for cause, (ours, theirs) in self.pairs.items()), "")
+
     def __str__(self) -> str:
         against = ", ".join(self.against) or "nothing"
         if not self.total:
             return f"0 of {self.rows} rows share a speaker, recording or sentence with {against}"
-        causes = ", ".join(f"{len(self.dropped[cause])} by {cause}" for cause in CAUSES if self.dropped[cause])
+        causes = ", ".join(f"{len(self.dropped[cause])} by {cause}" for cause in CAUSES if self.dropped.get(cause))
         return f"{self.total} of {self.rows} rows dropped because they share something with {against}: {causes}"
 
     def to_json(self) -> dict[str, Any]:
-        """Counts, and the ids by cause."""
+        """Counts, the ids by cause, and the first pair of ids of each cause."""
         return {
             "rows": self.rows,
             "kept": self.kept,
             "dropped": self.total,
             "against": list(self.against),
             "ids_by_cause": {cause: list(ids) for cause, ids in self.dropped.items()},
+            "pairs": {cause: list(pair) for cause, pair in self.pairs.items()},
         }
 
 
@@ -76,7 +109,8 @@ class Split:
 
     Attributes:
         train, dev, test: the parts, each in the order of the original; dev and test may be empty.
-        left_out: ids in no part, by reason (`no-speaker`, `sentence-in-test`, `sentence-in-dev`, `other-sentence-part`).
+        left_out: ids in no part, by reason (`no-speaker`, `sentence-in-test`, `sentence-in-dev`, `other-sentence-part`, `repeated-audio`,
+            `too-short`, `too-long`; of folds also `speaker-in-test`, `no-accent` and `mixed-accent`; of lists `not-listed`).
         notes: what a reader should know, such as accents with too few speakers to be tested.
     """
 
@@ -86,24 +120,39 @@ class Split:
     left_out: dict[str, tuple[str, ...]]
     notes: tuple[str, ...]
 
+    @property
+    def parts(self) -> dict[str, Manifest]:
+        """Train, dev and test by name, without those that are empty."""
+        return {name: part for name in SPLITS if len(part := getattr(self, name))}
+
 
 def find_overlap(first: Manifest, second: Manifest) -> Overlap:
-    """Speakers, recordings and sentences that stand in both, with the ids of `first` that carry them."""
-    return _overlap(first, [_keys(u, second) for u in second])
+    """Speakers, recordings, sentences and audio that stand in both, with the ids of `first` that carry them.
+
+    An unknown speaker or recording matches nothing; two manifests that point to the same audio file share a recording. Audio is compared by the
+    digests that `prepare` writes, where both manifests have them.
+    """
+    return _overlap(first, [second])
 
 
 def drop_leaks(train: Manifest, protected: Sequence[Manifest]) -> tuple[Manifest, LeakReport]:
-    """Remove from training (or dev) data what shares a speaker, recording or sentence with a test or guard set.
+    """Remove from training (or dev) data what shares a speaker, recording, sentence or samples with a test or guard set.
 
-    The protected manifests are never touched. An unknown speaker or recording matches nothing; two manifests that point to the same
-    audio file share a recording.
+    The protected manifests are never touched. What counts as shared is said at `find_overlap`.
 
     Returns:
         The rows that may be trained on, in order, and what was removed by cause.
     """
-    overlap = _overlap(train, [_keys(u, manifest) for manifest in protected for u in manifest])
-    kept = train.filter(lambda u: u.id not in overlap.ids)
-    report = LeakReport(rows=len(train), kept=len(kept), against=tuple(manifest.name for manifest in protected), dropped=overlap.ids_by_cause)
+    overlap = _overlap(train, protected)
+    leaked = overlap.ids
+    kept = train.filter(lambda u: u.id not in leaked)
+    report = LeakReport(
+        rows=len(train),
+        kept=len(kept),
+        against=tuple(manifest.name for manifest in protected),
+        dropped=overlap.ids_by_cause,
+        pairs=overlap.pairs,
+    )
     return kept, report
 
 
@@ -121,34 +170,39 @@ def carve_dev(train: Manifest, *, share: float = DEV_SHARE, seed: int = 0) -> tu
     Raises:
         ManifestError: fewer than three separate groups of speakers.
     """
-    clusters = _clusters(train)
-    known = [cluster for cluster in clusters if cluster.known]
-    if len(known) < 3:
+    known = [cluster for cluster in find_clusters(train) if cluster.known]
+    if len(known) < FEWEST:
         raise ManifestError(
-            f'manifest "{train.name}": {len(known)} separate speakers, a dev set by speaker needs at least 3. Give a dev manifest of your own.'
+            f'manifest "{train.name}": {len(known)} separate speakers, a dev set by speaker needs at least {FEWEST}. Give a dev manifest of your own.'
         )
     dev: set[str] = set()
-    for stratum in _strata(known, seed):
-        if len(stratum) >= 3:
-            dev |= _ids(_pick(stratum, share, at_least=1))
+    for stratum in stratify(known, seed):
+        if len(stratum) >= FEWEST:
+            dev |= ids_of(pick(stratum, share, at_least=1, at_most=len(stratum) - 1)[0])
     if not dev:  # every accent has one or two speakers: then accents cannot all be represented
-        dev = _ids(_pick(_shuffled(known, seed), share, at_least=1))
+        dev = ids_of(pick(shuffle(known, seed), share, at_least=1, at_most=len(known) - 1)[0])
     return train.filter(lambda u: u.id not in dev), train.filter(lambda u: u.id in dev)
 
 
-def split_by_speaker(manifest: Manifest, *, seed: int = 0, dev_share: float = DEV_SHARE, test_share: float = TEST_SHARE) -> Split:
+def split_by_speaker(manifest: Manifest, *, seed: int = 0, dev_share: float = DEV_SHARE, test_share: float = TEST_SHARE, few: str = "train") -> Split:
     """Divide so that no speaker and no recording stands in two parts.
 
     Seeded, stratified by accent, genders mixed as far as they are known, greedy by hours: in a seeded order a speaker goes to the
     test set while that brings its hours closer to their share, then to dev, the others to train. An accent with five speakers or more
-    has at least two of them in test; with three or four, one; with fewer it stays in train and is named in the notes.
+    has at least two of them in test; with three or four, one; every accent that is tested keeps a speaker in dev and one in train. Accents with
+    fewer than three speakers cannot be divided and are named in the notes.
+
+    Args:
+        few: where the speakers of such accents go: train, or test, whose scores then say how far an adapter generalizes. Rows without an accent
+            label stay in train.
 
     Raises:
         ManifestError: no row names its speaker, or a share is not between 0 and 1.
     """
-    _check_shares(dev_share, test_share)
-    clusters = _clusters(manifest)
-    known = [cluster for cluster in clusters if cluster.known]
+    check_shares(dev_share, test_share)
+    if few not in PLACES:
+        raise ManifestError(f'speakers of accents with few of them: "{few}", must be one of {", ".join(PLACES)}. Choose one of them.')
+    known = [cluster for cluster in find_clusters(manifest) if cluster.known]
     if not known:
         raise ManifestError(
             f'manifest "{manifest.name}": none of its {len(manifest)} rows names a speaker, so no speaker-disjoint split can be made. '
@@ -156,192 +210,200 @@ def split_by_speaker(manifest: Manifest, *, seed: int = 0, dev_share: float = DE
         )
     place: dict[str, str] = {}
     notes = []
-    for stratum in _strata(known, seed):
-        if len(stratum) < 3:
-            label = stratum[0].accent or "without an accent label"
-            notes.append(f"accent {label}: {len(stratum)} separate speakers, at least 3 are needed to test it; all stay in train")
-        test = _pick(stratum, test_share, at_least=0 if len(stratum) < 3 else 1 if len(stratum) < 5 else 2)
-        rest = [cluster for cluster in stratum if cluster not in test]
-        dev = _pick(rest, dev_share * _hours(stratum) / max(_hours(rest), 1e-9), at_least=1) if len(stratum) >= 3 else []
-        place |= dict.fromkeys(_ids(test), "test") | dict.fromkeys(_ids(dev), "dev")
-        place |= dict.fromkeys(_ids([cluster for cluster in rest if cluster not in dev]), "train")
+    for stratum in stratify(known, seed):
+        if len(stratum) < FEWEST:
+            there = few if stratum[0].accent else "train"
+            place |= dict.fromkeys(ids_of(stratum), there)
+            notes.append(_note_few(stratum, there))
+            continue
+        test, rest = pick(stratum, test_share, at_least=1 if len(stratum) < 5 else 2, at_most=len(stratum) - 2)
+        dev, train = pick(rest, dev_share * hours_of(stratum) / max(hours_of(rest), 1e-9), at_least=1, at_most=len(rest) - 1)
+        for name, clusters in (("test", test), ("dev", dev), ("train", train)):
+            place |= dict.fromkeys(ids_of(clusters), name)
     unknown = tuple(u.id for u in manifest if u.id not in place)
-    return _make_split(manifest, place, {"no-speaker": unknown} if unknown else {}, tuple(notes))
+    return make_split(manifest, place, left_out={"no-speaker": unknown} if unknown else {}, notes=tuple(notes))
 
 
-def split_by_speaker_and_sentence(manifest: Manifest, *, seed: int = 0, dev_share: float = DEV_SHARE, test_share: float = TEST_SHARE) -> Split:
-    """Divide so that neither a speaker nor a recording nor a sentence stands in two parts.
+def _note_few(stratum: list[Cluster], place: str) -> str:
+    label = f"accent {stratum[0].accent}" if stratum[0].accent else "rows without an accent label"
+    told = f"{label}: {len(stratum)} separate speakers, at least {FEWEST} are needed to test it"
+    return f"{told}; all stay in train" if place == "train" else f"{told} and train on it; all are in test, unheard in training"
 
-    After the split by speaker, train rows whose sentence stands in dev or test are left out, and dev rows whose sentence stands in test.
-    Where everyone read the same script that would leave less than half of the training rows; then the sentences are divided first, by a
-    seeded hash of their key, and only rows whose speaker and sentence fall to the same part are kept.
+
+def split_by_speaker_and_sentence(
+    manifest: Manifest, *, seed: int = 0, dev_share: float = DEV_SHARE, test_share: float = TEST_SHARE, few: str = "train"
+) -> Split:
+    """Divide so that neither a speaker nor a recording nor a sentence stands in two parts: `split_by_speaker`, then `separate_sentences`.
 
     Raises:
         ManifestError: as `split_by_speaker`.
     """
-    split = split_by_speaker(manifest, seed=seed, dev_share=dev_share, test_share=test_share)
+    split = split_by_speaker(manifest, seed=seed, dev_share=dev_share, test_share=test_share, few=few)
+    return separate_sentences(split, seed=seed, dev_share=dev_share, test_share=test_share)
+
+
+def separate_sentences(split: Split, *, seed: int = 0, dev_share: float = DEV_SHARE, test_share: float = TEST_SHARE) -> Split:
+    """Take the rows out of a division that keep a sentence in two of its parts.
+
+    Train rows whose sentence stands in dev or test are left out, and dev rows whose sentence stands in test; the test set stays whole.
+    Where everyone read the same script that would leave less than half of the training rows; then the sentences are divided first, by a
+    seeded hash of their key (test and dev get at least one each where there are three), and only rows whose speaker and sentence fall to the
+    same part are kept.
+    """
     test = _sentences(split.test)
-    dev = split.dev.filter(lambda u: sentence_key(u.text) not in test)
+    dev = split.dev.filter(lambda u: key_of_text(u.text) not in test)
     held = test | _sentences(dev)
-    train = split.train.filter(lambda u: sentence_key(u.text) not in held)
+    train = split.train.filter(lambda u: key_of_text(u.text) not in held)
     if len(train) < len(split.train) / 2:
         return _partition_sentences(split, seed, dev_share, test_share)
     left_out = {
         **split.left_out,
-        "sentence-in-test": tuple(u.id for part in (split.train, split.dev) for u in part if sentence_key(u.text) in test),
-        "sentence-in-dev": tuple(u.id for u in split.train if sentence_key(u.text) in held - test),
+        "sentence-in-test": tuple(u.id for part in (split.train, split.dev) for u in part if key_of_text(u.text) in test),
+        "sentence-in-dev": tuple(u.id for u in split.train if key_of_text(u.text) in held - test),
     }
     return dataclasses.replace(split, train=train, dev=dev, left_out={reason: ids for reason, ids in left_out.items() if ids})
 
 
 def _partition_sentences(split: Split, seed: int, dev_share: float, test_share: float) -> Split:
-    def part_of(u: Utterance) -> str:
-        digest = hashlib.sha256(f"{seed}:{sentence_key(u.text)}".encode()).digest()
-        share = int.from_bytes(digest[:8], "big") / 2**64
-        return "test" if share < test_share else "dev" if share < test_share + dev_share else "train"
+    parts = {name: getattr(split, name) for name in SPLITS}
+    place = _place_sentences({key_of_text(u.text) for part in parts.values() for u in part} - {""}, seed, dev_share, test_share)
 
-    parts = {"train": split.train, "dev": split.dev, "test": split.test}
-    kept = {name: part.filter(lambda u, name=name: part_of(u) == name) for name, part in parts.items()}  # type: ignore[misc]
-    lost = tuple(u.id for name, part in parts.items() for u in part if part_of(u) != name)
-    note = f"most sentences are read by everyone, so the sentences were divided too; {len(lost)} rows fit no part and were left out"
-    return dataclasses.replace(split, **kept, left_out={**split.left_out, "other-sentence-part": lost}, notes=(*split.notes, note))
+    def fits(name: str) -> Callable[[Utterance], bool]:  # a row without words shares its sentence with nobody
+        return lambda u: place.get(key_of_text(u.text), name) == name
+
+    kept = {name: part.filter(fits(name)) for name, part in parts.items()}
+    lost = tuple(u.id for name, part in parts.items() for u in part if not fits(name)(u))
+    notes = [f"most sentences are read by everyone, so the sentences were divided too; {len(lost)} rows fit no part and were left out"]
+    untested = sorted({u.accent for u in split.test if u.accent is not None} - {u.accent for u in kept["test"]})
+    notes += [f"accent {accent}: no row of it is left in test, as its speakers there read none of the sentences of test" for accent in untested]
+    return dataclasses.replace(split, **kept, left_out={**split.left_out, "other-sentence-part": lost}, notes=(*split.notes, *notes))
+
+
+def _place_sentences(keys: set[str], seed: int, dev_share: float, test_share: float) -> dict[str, str]:
+    """The part of every sentence, by a hash of its own, so that one sentence more does not move the others."""
+
+    def rank(key: str) -> float:
+        return int.from_bytes(hashlib.sha256(f"{seed}:{key}".encode()).digest()[:8], "big") / 2**64
+
+    ranked = sorted((rank(key), key) for key in keys)
+    ranks = [place for place, _ in ranked]
+    first = min(max(bisect.bisect_left(ranks, test_share), 1), max(len(ranked) - 1, 0))
+    second = min(max(bisect.bisect_left(ranks, test_share + dev_share), first + 1), max(len(ranked) - 1, first))
+    return {key: "test" if number < first else "dev" if number < second else "train" for number, (_, key) in enumerate(ranked)}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _Cluster:
-    """Rows that must stay together because they share speakers or recordings."""
+class Repeat:
+    """A row whose samples stand in an earlier part already: its id and part, and those of the row that stays."""
 
-    name: str
-    ids: tuple[str, ...]
-    hours: float
-    accent: str | None
-    gender: str | None
-    known: bool
+    id: str
+    part: str
+    kept_id: str
+    kept_part: str
 
 
-def _clusters(manifest: Manifest) -> list[_Cluster]:
-    """Connected components of the rows over shared speakers and recordings, sorted by name."""
-    parent: dict[str, str] = {}
+def drop_repeated_audio(parts: Mapping[str, Manifest]) -> tuple[dict[str, Manifest], list[Repeat]]:
+    """Remove from train what holds the same samples as a row of dev or test, and from dev what holds those of a row of test.
 
-    def root(key: str) -> str:
-        parent.setdefault(key, key)
-        while parent[key] != key:
-            parent[key] = parent[parent[key]]
-            key = parent[key]
-        return key
+    Within a part nothing is removed, and rows without a digest match nothing.
 
-    def first_key(u: Utterance) -> str:
-        return f"speaker {u.speaker}" if u.speaker is not None else f"recording {u.recording}" if u.recording is not None else f"row {u.id}"
-
-    for u in manifest:
-        own = root(first_key(u))
-        if u.recording is not None:
-            parent[root(f"recording {u.recording}")] = own
-    rows: dict[str, list[Utterance]] = defaultdict(list)
-    for u in manifest:
-        rows[root(first_key(u))].append(u)
-    return sorted((_cluster(members) for members in rows.values()), key=lambda cluster: cluster.name)
-
-
-def _cluster(rows: list[Utterance]) -> _Cluster:
-    speakers = [u.speaker for u in rows if u.speaker is not None]
-    return _Cluster(
-        name=min(speakers) if speakers else min(u.id for u in rows),
-        ids=tuple(u.id for u in rows),
-        hours=sum(u.duration for u in rows) / 3600,
-        accent=_most_common(u.accent for u in rows),
-        gender=_most_common(u.gender for u in rows),
-        known=bool(speakers),
-    )
+    Returns:
+        The parts in the given order, and what was removed, dev first.
+    """
+    held: dict[str, tuple[str, str]] = {}
+    kept: dict[str, Manifest] = {}
+    repeats: list[Repeat] = []
+    for name in sorted(parts, key=lambda name: ("test", "dev", "train").index(name) if name in SPLITS else len(SPLITS)):
+        rows = []
+        for u in parts[name]:
+            there = held.get(u.audio_sha1) if u.audio_sha1 else None
+            if there is not None and there[0] != name:
+                repeats.append(Repeat(id=u.id, part=name, kept_id=there[1], kept_part=there[0]))
+                continue
+            rows.append(u)
+            if u.audio_sha1:
+                held.setdefault(u.audio_sha1, (name, u.id))
+        kept[name] = Manifest(rows, folder=parts[name].folder, name=parts[name].name)
+    return {name: kept[name] for name in parts}, repeats
 
 
-def _most_common(values: Iterable[str | None]) -> str | None:
-    counts = Counter(value for value in values if value is not None)
-    return min(counts, key=lambda value: (-counts[value], value)) if counts else None
+def separate_audio(split: Split) -> Split:
+    """Take the rows out of a division whose samples stand in another part too, in favor of test, then of dev."""
+    parts, repeats = drop_repeated_audio({name: getattr(split, name) for name in SPLITS})
+    if not repeats:
+        return split
+    left_out = {**split.left_out, "repeated-audio": tuple(repeat.id for repeat in repeats)}
+    first = repeats[0]
+    note = f'{len(repeats)} rows hold samples of another part and were left out: "{first.id}" ({first.part}) those of "{first.kept_id}"'
+    return dataclasses.replace(split, **parts, left_out=left_out, notes=(*split.notes, f"{note} ({first.kept_part})"))
 
 
-def _strata(clusters: list[_Cluster], seed: int) -> list[list[_Cluster]]:
-    """Clusters by accent, each in a seeded order in which genders take turns."""
-    by_accent: dict[str, list[_Cluster]] = defaultdict(list)
-    for cluster in clusters:
-        by_accent[cluster.accent or ""].append(cluster)
-    return [_shuffled(by_accent[accent], seed) for accent in sorted(by_accent)]
+def limit_durations(split: Split, *, shortest: Seconds = SHORTEST, longest: Seconds = LONGEST) -> Split:
+    """Take rows out of train and dev that are shorter or longer than what a model learns from; the test set stays whole."""
+    rows = [u for part in (split.train, split.dev) for u in part]
+    gone = {
+        "too-short": tuple(u.id for u in rows if u.duration < shortest),
+        "too-long": tuple(u.id for u in rows if u.duration > longest),
+    }
+    train, dev = (part.filter(lambda u: shortest <= u.duration <= longest) for part in (split.train, split.dev))
+    return dataclasses.replace(split, train=train, dev=dev, left_out={**split.left_out, **{reason: ids for reason, ids in gone.items() if ids}})
 
 
-def _shuffled(clusters: list[_Cluster], seed: int) -> list[_Cluster]:
-    def rank(cluster: _Cluster) -> str:  # a hash of its own for each speaker: adding one does not move the others
-        return hashlib.sha256(f"{seed}:{cluster.name}".encode()).hexdigest()
+def make_split(manifest: Manifest, place: Mapping[str, str], *, left_out: dict[str, tuple[str, ...]], notes: tuple[str, ...] = ()) -> Split:
+    """A division from the part of every id; rows take the part's name as their `split`, ids without a place stand in no part."""
 
-    turn: Counter[str | None] = Counter()
-    ordered = []
-    for cluster in sorted(clusters, key=rank):
-        ordered.append((turn[cluster.gender], rank(cluster), cluster))
-        turn[cluster.gender] += 1
-    return [cluster for _, _, cluster in sorted(ordered, key=lambda item: item[:2])]
-
-
-def _pick(clusters: Sequence[_Cluster], share: float, *, at_least: int) -> list[_Cluster]:
-    """Take clusters in order while each brings the hours closer to `share`, then the smallest ones up to `at_least`."""
-    if at_least == 0:
-        return []
-    wanted, hours = share * _hours(clusters), 0.0
-    picked: list[_Cluster] = []
-    for cluster in clusters:
-        if abs(hours + cluster.hours - wanted) < abs(hours - wanted) and len(picked) < len(clusters) - 1:
-            picked.append(cluster)
-            hours += cluster.hours
-    smallest = sorted((cluster for cluster in clusters if cluster not in picked), key=lambda cluster: cluster.hours)
-    return picked + smallest[: max(0, at_least - len(picked))]
-
-
-def _make_split(manifest: Manifest, place: dict[str, str], left_out: dict[str, tuple[str, ...]], notes: tuple[str, ...]) -> Split:
     def part(name: str) -> Manifest:
         return Manifest((dataclasses.replace(u, split=name) for u in manifest if place.get(u.id) == name), folder=manifest.folder, name=name)
 
     return Split(train=part("train"), dev=part("dev"), test=part("test"), left_out=left_out, notes=notes)
 
 
-def _hours(clusters: Iterable[_Cluster]) -> float:
-    return math.fsum(cluster.hours for cluster in clusters)
-
-
-def _ids(clusters: Iterable[_Cluster]) -> set[str]:
-    return {key for cluster in clusters for key in cluster.ids}
-
-
-def _sentences(manifest: Manifest) -> set[str]:
-    return {key for u in manifest if (key := sentence_key(u.text))}
-
-
-def _check_shares(dev_share: float, test_share: float) -> None:
+def check_shares(dev_share: float, test_share: float) -> None:
+    """Raise a `ManifestError` unless both shares are above 0 and together below 1."""
     if not (dev_share > 0 and test_share > 0 and dev_share + test_share < 1):
         raise ManifestError(f"dev share {dev_share:g} and test share {test_share:g} must both be above 0 and together below 1. Correct the shares.")
 
 
-def _keys(u: Utterance, manifest: Manifest) -> tuple[tuple[str, str], ...]:
-    """What must not be shared, as (cause, key); two manifests that name one file share that recording."""
-    keys = [("recording", f"file {(manifest.folder / u.audio_filepath).as_posix()}")]
-    if u.speaker is not None:
-        keys.append(("speaker", u.speaker))
-    if u.recording is not None:
-        keys.append(("recording", u.recording))
-    if key := sentence_key(u.text):
-        keys.append(("sentence", key))
-    return tuple(keys)
+def _sentences(manifest: Manifest) -> set[str]:
+    return {key for u in manifest if (key := key_of_text(u.text))}
 
 
-def _overlap(first: Manifest, second_keys: Iterable[tuple[tuple[str, str], ...]]) -> Overlap:
-    held = {key for keys in second_keys for key in keys}
+def _keys(manifest: Manifest) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """For every row its id and what must not be shared, as (cause, key); two manifests that name one file share that recording."""
+    folder = str(manifest.folder.resolve())  # once: a call for every row would ask the disk
+    for u in manifest:
+        keys = [("recording", f"file {os.path.normpath(PurePath(folder, u.audio_filepath))}")]
+        if u.speaker is not None:
+            keys.append(("speaker", u.speaker))
+        if u.recording is not None:
+            keys.append(("recording", u.recording))
+        if key := key_of_text(u.text):
+            keys.append(("sentence", key))
+        if u.audio_sha1:
+            keys.append(("audio", u.audio_sha1))
+        yield u.id, keys
+
+
+def _overlap(first: Manifest, protected: Iterable[Manifest]) -> Overlap:
+    held: dict[tuple[str, str], str] = {}
+    for manifest in protected:
+        for theirs, keys in _keys(manifest):
+            for found in keys:
+                held.setdefault(found, theirs)
     shared: dict[str, set[str]] = {cause: set() for cause in CAUSES}
     ids: dict[str, dict[str, None]] = {cause: {} for cause in CAUSES}
-    for u in first:
-        for cause, key in _keys(u, first):
-            if (cause, key) in held:
+    pairs: dict[str, tuple[str, str]] = {}
+    for ours, keys in _keys(first):
+        for cause, key in keys:
+            if (other := held.get((cause, key))) is not None:
                 shared[cause].add(key)
-                ids[cause][u.id] = None
+                ids[cause][ours] = None
+                pairs.setdefault(cause, (ours, other))
     return Overlap(
         speakers=tuple(sorted(shared["speaker"])),
         recordings=tuple(sorted(shared["recording"])),
         sentences=tuple(sorted(shared["sentence"])),
+        audio=tuple(sorted(shared["audio"])),
         ids_by_cause={cause: tuple(ids[cause]) for cause in CAUSES},
+        pairs={cause: pairs[cause] for cause in CAUSES if cause in pairs},
     )

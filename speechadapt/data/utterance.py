@@ -7,6 +7,7 @@ Field names follow NeMo's JSONL manifests, so that NeMo's own tools read ours:
 
 import dataclasses
 import math
+import sys
 from typing import Any
 
 from speechadapt.errors import ManifestError
@@ -35,6 +36,7 @@ class Utterance:
         language: BCP-47 tag of the transcript, such as `en`.
         recording: the parent recording, session or video; what shares one must stay in one split.
         split: train, dev, test or None.
+        audio_sha1: hex digest of the samples of this line at 16 kHz and 16 bits, as `prepare` measures it: the same recording under two ids.
         meta: everything else.
     """
 
@@ -54,6 +56,7 @@ class Utterance:
     language: str | None = None
     recording: str | None = None
     split: str | None = None
+    audio_sha1: str | None = None
     meta: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -92,7 +95,8 @@ class Utterance:
             elif key in NUMBERS:
                 known[key] = _number(name, key, value, place)
             elif key in TEXTS:
-                known[key] = _text(name, key, value, place)
+                text = _text(name, key, value, place)
+                known[key] = sys.intern(text) if text is not None and key in LABELS else text
             else:
                 meta[key] = value
         utterance = cls(**known, meta=meta)
@@ -117,6 +121,9 @@ class Utterance:
 
 REQUIRED = ("id", "audio_filepath", "duration", "text")
 NUMBERS = ("duration", "offset")
+LABELS = ("speaker", "gender", "age", "accent", "accent_raw", "l1", "region", "language", "split")
+"""What many lines share; one string for all of them, as there may be millions."""
+
 TEXTS = tuple(field.name for field in dataclasses.fields(Utterance) if field.name not in (*NUMBERS, "meta"))
 
 

@@ -41,7 +41,7 @@ def word_times(log_probs: torch.Tensor, ids: Sequence[int], vocabulary: Vocabula
     """
     if not ids:
         return ()
-    path, scores = _align(log_probs, ids, vocabulary.blank)
+    path, scores = align_tokens(log_probs, ids, vocabulary.blank)
     letters: list[Any] = torchaudio.functional.merge_tokens(path, scores, blank=vocabulary.blank)
     words = []
     for between, group in itertools.groupby(letters, key=lambda letter: letter.token == vocabulary.separator):
@@ -100,12 +100,24 @@ def path_logprob(log_probs: torch.Tensor, ids: Sequence[int], blank: int) -> flo
     """
     if not ids:
         return 0.0
-    path, scores = _align(log_probs, ids, blank)
+    path, scores = align_tokens(log_probs, ids, blank)
     return min(float(scores[path != blank].mean()), 0.0)
 
 
-def _align(log_probs: torch.Tensor, ids: Sequence[int], blank: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The token of each frame, int64, shape (frames,), and its log-probability, float32."""
+def align_tokens(log_probs: torch.Tensor, ids: Sequence[int], blank: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The likeliest path of a text through the frames. It takes frames x (2 tokens + 1) bytes, and time in proportion.
+
+    Args:
+        log_probs: natural-log probabilities, float, shape (frames, rows).
+        ids: repeats and blanks gone.
+        blank: id of CTC's blank.
+
+    Returns:
+        The token of each frame, int64, shape (frames,), and its log-probability, float32.
+
+    Raises:
+        LabelError: the text needs more frames than there are.
+    """
     needed = frames_needed(ids)
     if needed > len(log_probs):
         raise LabelError(

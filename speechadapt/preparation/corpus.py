@@ -1,20 +1,20 @@
 """What a preparation is told: the corpus, the options, and one row of its lists before any audio is opened."""
 
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from speechadapt.audio.waveform import Waveform
-from speechadapt.data.splits import DEV_SHARE, TEST_SHARE
-from speechadapt.errors import MisuseError
+from speechadapt.data.split_lists import has_lists
+from speechadapt.data.splits import DEV_SHARE, LONGEST, PLACES, SHORTEST, TEST_SHARE, check_shares
+from speechadapt.errors import ManifestError, MisuseError
 from speechadapt.text.cleaning import CASES
 from speechadapt.units import Seconds
 
 SPLIT_RULES = ("official", "speaker", "speaker+sentence")
-ENGINES = ("local",)
-SHORTEST: Seconds = 0.3
-LONGEST: Seconds = 30.0
+ENGINES = ("local", "ray")
 Recipe = Callable[[], Waveform | bytes]
 """Makes a waveform (float32, mono, 16 kHz), or fetches the bytes of an audio file, in a worker process: a picklable call, such as
 `functools.partial` of a library function."""
@@ -52,16 +52,22 @@ class PrepareOptions:
 
     Attributes:
         case: lower, sentence or keep; None takes the corpus' own default.
-        splits: official, speaker or speaker+sentence; None takes the official splits where there are any, else writes one `all.jsonl`.
-        seed: of every random choice. jobs: processes that read and write audio. engine: `local`.
+        splits: official, speaker, speaker+sentence, or a folder of split lists to repeat a division by; None takes the official splits where
+            there are any, else writes one `all.jsonl`.
+        seed: of every random choice.
+        engine: what reads and writes the audio: `local` processes of this machine, or `ray`. jobs: how many at a time; None takes every core of
+            the machine or the cluster. ray_address: `HOST:PORT` of a running Ray cluster; None starts one on this machine for as long as it takes.
+        resume: go on with a run of the same source and options that was interrupted in the same folder, without doing anything twice.
+        settings: what `--set` said, as it was typed; told in the report, and compared by `resume`.
         limit: at most this many rows, spread evenly over the corpus.
         dry_run: read lists and audio headers, write nothing.
-        strict: refuse when splits overlap or rows had to be dropped.
+        strict: refuse when splits overlap or rows are defective; what is left out by choice is no defect.
         in_place: leave the audio where it is.
         min_duration, max_duration: seconds, for train and dev (0.3 and 30 unless given); where no split is known only if given.
         allow_missing: go on although more than 5 % of the rows have no usable audio.
         accent_map: published accent label (case and outer blanks do not matter) to slug.
         dev_share, test_share: of the hours, where this program divides.
+        few_speakers: train or test, where the speakers of an accent go that has fewer than three, where this program divides.
 
     Raises:
         MisuseError: a value outside its range; the message lists the allowed ones.
@@ -70,8 +76,11 @@ class PrepareOptions:
     case: str | None = None
     splits: str | None = None
     seed: int = 0
-    jobs: int = 1
+    jobs: int | None = 1
     engine: str = "local"
+    ray_address: str | None = None
+    resume: bool = False
+    settings: tuple[str, ...] = ()
     limit: int | None = None
     dry_run: bool = False
     strict: bool = False
@@ -82,17 +91,34 @@ class PrepareOptions:
     accent_map: Mapping[str, str] = dataclasses.field(default_factory=dict)
     dev_share: float = DEV_SHARE
     test_share: float = TEST_SHARE
+    few_speakers: str = PLACES[0]
 
     def __post_init__(self) -> None:
-        for name, value, allowed in (("case", self.case, CASES), ("splits", self.splits, SPLIT_RULES), ("engine", self.engine, ENGINES)):
+        for name, value, allowed in (("case", self.case, CASES), ("engine", self.engine, ENGINES), ("few-speakers", self.few_speakers, PLACES)):
             if value is not None and value not in allowed:
                 raise MisuseError(f'--{name} "{value}": must be one of {", ".join(allowed)}. Choose one of them.')
+        if self.splits is not None and self.splits not in SPLIT_RULES and not has_lists(Path(self.splits)):
+            raise MisuseError(
+                f'--splits "{self.splits}": must be one of {", ".join(SPLIT_RULES)}, or a folder that holds train.txt, dev.txt or test.txt. '
+                "Choose one of them; for folds prepare first, then: speechadapt split"
+            )
+        try:
+            check_shares(self.dev_share, self.test_share)
+        except ManifestError as error:
+            raise MisuseError(str(error)) from error
         for name, number in (("jobs", self.jobs), ("limit", self.limit)):
             if number is not None and number < 1:
                 raise MisuseError(f"--{name} {number}: must be 1 or more. Give a larger number.")
+        if self.ray_address is not None and self.engine != "ray":
+            raise MisuseError(f"--ray-address {self.ray_address}: is for --engine ray only. Add it, or leave the address out.")
         shortest, longest = self.min_duration or SHORTEST, self.max_duration or LONGEST
         if shortest >= longest:
             raise MisuseError(f"shortest duration {shortest:g} s is not below the longest, {longest:g} s. Correct one of them.")
+
+    @property
+    def lists(self) -> Path | None:
+        """The folder of split lists to divide by, if `splits` is one."""
+        return Path(self.splits) if self.splits is not None and self.splits not in SPLIT_RULES else None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,3 +156,11 @@ class CorpusRow:
     recording: str | None = None
     split: str | None = None
     meta: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in _LABELS:  # a table makes a copy for every row of what millions of them share
+            if (label := getattr(self, name)) is not None:
+                object.__setattr__(self, name, sys.intern(label))
+
+
+_LABELS = ("speaker", "gender", "age", "accent", "accent_raw", "l1", "region", "language", "split")

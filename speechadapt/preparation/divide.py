@@ -1,22 +1,34 @@
 """The division of a prepared corpus into train, dev and test, or one `all` where nobody asked for parts."""
 
 import dataclasses
+from pathlib import Path
 
 from speechadapt.audio.storage import LONGEST_ROW, Sound
 from speechadapt.data.manifest import Manifest
-from speechadapt.data.splits import Split, carve_dev, split_by_speaker, split_by_speaker_and_sentence
+from speechadapt.data.split_lists import LISTS_FOLDER, apply_lists, compare_with_lists, make_lists, read_lists, remove_lists, write_lists
+from speechadapt.data.splits import LONGEST, SHORTEST, Split, carve_dev, drop_repeated_audio, split_by_speaker, split_by_speaker_and_sentence
 from speechadapt.data.utterance import SPLITS, Utterance
 from speechadapt.errors import CorpusError, ManifestError
-from speechadapt.preparation.corpus import LONGEST, SHORTEST, PrepareOptions
+from speechadapt.preparation.corpus import Corpus, PrepareOptions
 from speechadapt.preparation.intake import Intake
+
+DEFECTS = ("no-speaker",)
+"""Why a row fits no part although the corpus should have made it fit; every other reason follows from the rule that was chosen."""
 
 
 def divide(utterances: Manifest, options: PrepareOptions, intake: Intake) -> dict[str, Manifest]:
-    """The parts by name: train, dev and test, or all."""
+    """The parts by name: train, dev and test, or all.
+
+    Raises:
+        CorpusError: the corpus cannot be divided so; or with `strict`, the lists name ids that it does not hold.
+    """
     try:
+        if options.lists is not None:
+            return _by_lists(utterances, options.lists, options, intake)
         if options.splits in ("speaker", "speaker+sentence"):
             rule = split_by_speaker if options.splits == "speaker" else split_by_speaker_and_sentence
-            return _take(rule(utterances, seed=options.seed, dev_share=options.dev_share, test_share=options.test_share), utterances, intake)
+            shares = {"dev_share": options.dev_share, "test_share": options.test_share}
+            return _take(rule(utterances, seed=options.seed, few=options.few_speakers, **shares), intake)
     except ManifestError as error:
         raise CorpusError(str(error)) from error
     if not any(u.split for u in utterances):
@@ -28,6 +40,21 @@ def divide(utterances: Manifest, options: PrepareOptions, intake: Intake) -> dic
             intake.drop(u.id, "no-split", f'row "{u.id}" names no split, others do.')
     parts = {name: utterances.filter(lambda u, name=name: u.split == name) for name in SPLITS}  # type: ignore[misc]
     return _with_dev(parts, options, intake)
+
+
+def _by_lists(utterances: Manifest, folder: Path, options: PrepareOptions, intake: Intake) -> dict[str, Manifest]:
+    """Listed ids that are not there are counted; `--limit` takes some on purpose."""
+    split, unknown = apply_lists(utterances, read_lists(folder))
+    missing = [(name, key) for name, ids in unknown.items() for key in ids]
+    if missing:
+        intake.facts["listed_ids_not_there"] = {name: len(ids) for name, ids in unknown.items()}
+        if options.strict and options.limit is None:
+            name, key = missing[0]
+            raise CorpusError(
+                f'--strict refuses this corpus: {len(missing)} listed ids are not in it, the first is "{key}" in {folder / name}.txt, so '
+                "the division would be another one. Complete the corpus, or run without --strict."
+            )
+    return _take(split, intake)
 
 
 def _with_dev(parts: dict[str, Manifest], options: PrepareOptions, intake: Intake) -> dict[str, Manifest]:
@@ -44,37 +71,40 @@ def _with_dev(parts: dict[str, Manifest], options: PrepareOptions, intake: Intak
     return {**parts, "train": train, "dev": dev}
 
 
-def _take(split: Split, utterances: Manifest, intake: Intake) -> dict[str, Manifest]:
+def _take(split: Split, intake: Intake) -> dict[str, Manifest]:
     for reason, ids in split.left_out.items():
         for row_id in ids:
-            intake.drop(row_id, reason, f'row "{row_id}" fits no part of the split ({reason}).')
+            lose = intake.drop if reason in DEFECTS else intake.leave_out
+            lose(row_id, reason, f'row "{row_id}" fits no part of the split ({reason}).')
     intake.notes.extend(split.notes)
     return {"train": split.train, "dev": split.dev, "test": split.test}
 
 
 def settle(parts: dict[str, Manifest], sounds: dict[str, Sound], options: PrepareOptions, intake: Intake) -> dict[str, Manifest]:
-    """Durations outside the limits leave train and dev; audio that stands in an earlier part leaves the later one. Test is untouched."""
-    settled: dict[str, Manifest] = {}
-    held: dict[str, str] = {}
-    for name in ("test", "dev", "train", "all"):
-        if name not in parts:
-            continue
-        rows = []
-        for u in parts[name]:
-            digest = sounds[u.id].digest
-            reason = _length_reason(u, name, options)
-            if name != "test" and reason is not None:
-                intake.drop(u.id, *reason, split=name)
-            elif name != "test" and digest in held and held[digest].split(" ", 1)[0] != name:
-                part, other = held[digest].split(" ", 1)
-                intake.drop(u.id, "repeated-audio", f'row "{u.id}" ({name}) holds the same samples as "{other}" ({part}).', name)
-            else:
-                rows.append(u)
-                if digest:
-                    held.setdefault(digest, f"{name} {u.id}")
-        if rows:
-            settled[name] = Manifest(rows, folder=parts[name].folder, name=name)
-    return {name: settled[name] for name in (*SPLITS, "all") if name in settled}
+    """Durations outside the limits leave train and dev; audio that stands in an earlier part leaves the later one. Test is untouched.
+
+    Every row that is left takes the digest of its samples with it, so that the same recording is found in other corpora too.
+    """
+    fitting = {name: _within_limits(part, sounds, name, options, intake) for name, part in parts.items()}
+    settled, repeats = drop_repeated_audio(fitting)
+    for repeat in repeats:
+        message = f'row "{repeat.id}" ({repeat.part}) holds the same samples as "{repeat.kept_id}" ({repeat.kept_part}).'
+        intake.drop(repeat.id, "repeated-audio", message, repeat.part)
+    found = {name: settled[name] for name in (*SPLITS, "all") if len(settled.get(name, ()))}
+    if options.lists is not None and (told := compare_with_lists(found, read_lists(options.lists))):
+        intake.notes.append(told)
+    return found
+
+
+def _within_limits(part: Manifest, sounds: dict[str, Sound], name: str, options: PrepareOptions, intake: Intake) -> Manifest:
+    rows = []
+    for u in part:
+        reason = _length_reason(u, name, options) if name != "test" else None
+        if reason is not None:
+            intake.leave_out(u.id, *reason, split=name)
+        else:
+            rows.append(dataclasses.replace(u, audio_sha1=sounds[u.id].digest or None))
+    return Manifest(rows, folder=part.folder, name=name)
 
 
 def _length_reason(u: Utterance, part: str, options: PrepareOptions) -> tuple[str, str] | None:
@@ -86,3 +116,21 @@ def _length_reason(u: Utterance, part: str, options: PrepareOptions) -> tuple[st
     if u.duration > longest:
         return "too-long", f'row "{u.id}" ({part}): {u.duration:.2f} s, at most {longest:g} s. Cut it into segments, or change --max-duration.'
     return None
+
+
+def save_lists(out: Path, parts: dict[str, Manifest], corpus: Corpus, options: PrepareOptions) -> None:
+    """Write which row went where to `OUT/splits`, so that others can repeat the division; a division by lists keeps what those said of it."""
+    if "all" in parts:
+        remove_lists(out / LISTS_FOLDER)
+        return
+    about = read_lists(options.lists).about if options.lists is not None else {}
+    if not about:
+        about = {
+            "rule": "lists" if options.lists is not None else options.splits or "official",
+            "seed": options.seed,
+            "dev_share": options.dev_share,
+            "test_share": options.test_share,
+            "few_speakers": options.few_speakers,
+            "corpus": {"name": corpus.name, "title": corpus.title, "license": corpus.license},
+        }
+    write_lists(out / LISTS_FOLDER, make_lists(parts, about=about))

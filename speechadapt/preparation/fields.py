@@ -11,6 +11,7 @@ from typing import Any
 from speechadapt.errors import AudioError, CorpusError
 from speechadapt.preparation.corpus import CorpusRow, Recipe
 from speechadapt.preparation.intake import Intake
+from speechadapt.preparation.lines import parse_object
 from speechadapt.preparation.locate import locate_audio
 from speechadapt.units import Seconds
 
@@ -38,7 +39,7 @@ SPLIT_NAMES = {
     **dict.fromkeys(("dev", "validation", "valid", "val", "development"), "dev"),
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
 }
-OURS = ("text_raw", "accent_raw", "meta")
+OURS = ("text_raw", "accent_raw", "audio_sha1", "meta")
 
 
 def split_of_name(name: str) -> str | None:
@@ -109,6 +110,7 @@ def make_rows(named: Sequence[NamedRow], columns: Mapping[str, str], intake: Int
                 id=row_id,
                 audio=audio,
                 text=get("text") or "",
+                text_raw=row.values.get("text_raw") or None,
                 place=row.place,
                 offset=offset,
                 duration=duration,
@@ -146,7 +148,8 @@ def _getter(row: NamedRow, columns: Mapping[str, str]) -> Getter:
 
 def _rest(values: Mapping[str, str], columns: Mapping[str, str]) -> dict[str, Any]:
     known = {*columns.values(), *OURS}
-    return {name: value for name, value in values.items() if name not in known and value != ""}
+    nested = parse_object(values.get("meta") or "")  # what `convert` writes into a column of text
+    return {**(nested or {}), **{name: value for name, value in values.items() if name not in known and value != ""}}
 
 
 def _make_ids(named: Sequence[NamedRow], columns: Mapping[str, str]) -> list[str]:

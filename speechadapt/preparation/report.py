@@ -7,7 +7,7 @@ from typing import Any
 
 from speechadapt.audio.storage import Sound
 from speechadapt.data.manifest import Manifest
-from speechadapt.data.splits import find_overlap
+from speechadapt.data.parts import count_accents, count_content, cover_accents, describe_overlaps, list_leaks
 from speechadapt.errors import CorpusError
 from speechadapt.files import write_json
 from speechadapt.preparation.corpus import Corpus, PrepareOptions
@@ -15,7 +15,6 @@ from speechadapt.preparation.intake import Drop, Intake
 from speechadapt.units import Seconds
 
 REPORT_FILE = "prep_report.json"
-SHARED = ("speakers", "recordings", "sentences", "audio")
 EXAMPLES = 20
 
 
@@ -27,10 +26,12 @@ class PrepReport:
         corpus: name. source, out: folders (out None after a dry run).
         rows_read: rows of the lists. kept: rows in the manifests. dropped: rows left out, by reason; rows_read = kept + their sum
             + rows beyond `--limit` (`not_chosen`).
+        by_choice: those of `dropped` that a script leaves out by design, or the options, by reason; the others are defects of the corpus.
         dropped_examples: up to twenty sentences by reason. test_dropped: every row that left the test set, with its reason.
         repairs: what was put right, by kind. warnings: rows by quality flag. facts: corpus-specific counts, such as orphans.
         hours, speakers (None: the corpus names none); splits and accents: utterances, hours and speakers of each.
-        overlap: for each pair of splits what both hold: speakers, recordings, sentences, audio.
+        overlap: for each pair of splits what both hold, with two ids for each kind; see `data.parts.describe_overlaps`.
+        coverage: for each accent in test what train holds of it, and whether it is zero-shot; see `data.parts.cover_accents`.
         manifests: files written.
     """
 
@@ -42,6 +43,7 @@ class PrepReport:
     not_chosen: int
     kept: int
     dropped: dict[str, int]
+    by_choice: dict[str, int]
     dropped_examples: dict[str, tuple[str, ...]]
     test_dropped: tuple[Drop, ...]
     repairs: dict[str, int]
@@ -53,9 +55,15 @@ class PrepReport:
     splits: dict[str, dict[str, Any]]
     accents: dict[str, dict[str, Any]]
     overlap: dict[str, dict[str, Any]]
+    coverage: dict[str, dict[str, Any]]
     manifests: tuple[str, ...]
     seconds: Seconds
     provenance: dict[str, Any]
+
+    @property
+    def defects(self) -> dict[str, int]:
+        """Rows that could not be used, by reason: what was dropped and not by choice."""
+        return {reason: left for reason, count in self.dropped.items() if (left := count - self.by_choice.get(reason, 0))}
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -67,11 +75,12 @@ class PrepReport:
 def summarize_intake(intake: Intake) -> dict[str, Any]:
     """The fields of `PrepReport` that tell what was dropped, repaired and noted."""
     examples: dict[str, list[str]] = defaultdict(list)
-    for drop in intake.drops:
+    for drop in sorted(intake.drops, key=lambda drop: drop.by_choice):  # defects first
         if len(examples[drop.reason]) < EXAMPLES:
             examples[drop.reason].append(drop.message)
     return {
         "dropped": dict(sorted(Counter(drop.reason for drop in intake.drops).items())),
+        "by_choice": dict(sorted(Counter(drop.reason for drop in intake.drops if drop.by_choice).items())),
         "dropped_examples": {reason: tuple(messages) for reason, messages in sorted(examples.items())},
         "test_dropped": tuple(drop for drop in intake.drops if drop.split == "test"),
         "repairs": dict(sorted(intake.repairs.items())),
@@ -82,66 +91,39 @@ def summarize_intake(intake: Intake) -> dict[str, Any]:
 
 def summarize_content(parts: dict[str, Manifest], sounds: dict[str, Sound], out: Path) -> dict[str, Any]:
     """The fields of `PrepReport` that tell what is in the parts."""
-    every = Manifest((u for part in parts.values() for u in part), folder=out, name="all")
-    accents: dict[str, dict[str, Any]] = {}
-    for accent in sorted({u.accent or "unknown" for u in every}):
-        members = every.filter(lambda u, accent=accent: (u.accent or "unknown") == accent)  # type: ignore[misc]
-        by_part = {name: sum((u.accent or "unknown") == accent for u in part) for name, part in parts.items()}
-        accents[accent] = {**_content(members), "utterances_by_split": by_part}
+    every = count_content(u for part in parts.values() for u in part)
     return {
-        "warnings": dict(sorted(Counter(flag for u in every for flag in sounds[u.id].flags).items())),
-        "hours": round(every.hours, 4),
-        "speakers": len(every.speakers) or None,
-        "splits": {name: _content(part) for name, part in parts.items()},
-        "accents": accents,
-        "overlap": _overlaps(parts, sounds),
+        "warnings": dict(sorted(Counter(flag for part in parts.values() for u in part for flag in sounds[u.id].flags).items())),
+        "hours": every["hours"],
+        "speakers": every["speakers"],
+        "splits": {name: {**count_content(part), "children": sum(u.meta.get("child") is True for u in part)} for name, part in parts.items()},
+        "accents": count_accents(parts),
+        "overlap": describe_overlaps(parts),
+        "coverage": cover_accents(parts),
     }
-
-
-def _content(manifest: Manifest) -> dict[str, Any]:
-    return {
-        "utterances": len(manifest),
-        "hours": round(manifest.hours, 4),
-        "speakers": len(manifest.speakers) or None,
-        "children": sum(u.meta.get("child") is True for u in manifest),
-    }
-
-
-def _overlaps(parts: dict[str, Manifest], sounds: dict[str, Sound]) -> dict[str, dict[str, Any]]:
-    """What every pair of parts has in common, the later part first in the pair's name."""
-    pairs = [(first, second) for first, second in (("train", "dev"), ("train", "test"), ("dev", "test")) if first in parts and second in parts]
-    found = {}
-    for first, second in pairs:
-        shared = find_overlap(parts[first], parts[second])
-        back = find_overlap(parts[second], parts[first])
-        held = {sounds[u.id].digest for u in parts[second]} - {""}
-        found[f"{first}-{second}"] = {
-            "speakers": len(shared.speakers) if parts[first].speakers and parts[second].speakers else None,
-            "recordings": len(shared.recordings),
-            "sentences": len(shared.sentences),
-            "audio": sum(sounds[u.id].digest in held for u in parts[first]),
-            f"{first}_rows_with_shared_sentence": len(shared.ids_by_cause["sentence"]),
-            f"{second}_rows_with_shared_sentence": len(back.ids_by_cause["sentence"]),
-        }
-    return found
 
 
 def refuse_defects(report: PrepReport) -> None:
-    """`--strict`: nothing dropped, nothing shared. The report of the refused corpus is kept, its manifests are not written.
+    """`--strict`: nothing defective, nothing shared. The report of the refused corpus is kept, its manifests are not written.
+
+    Rows that were left out by choice are no defect. Every kind of leak is named with two ids, one of each side.
 
     Raises:
-        CorpusError: names every kind of defect with its count, and the first dropped row.
+        CorpusError: names every kind of defect with its count and the first such row, and every kind of leak.
     """
-    found = [f"{count} rows dropped as {reason}" for reason, count in report.dropped.items()]
-    for pair, counts in report.overlap.items():
-        found += [f"{pair.replace('-', ' and ')} share {counts[what]} {what}" for what in SHARED if counts[what]]
+    defects = dict(report.defects)
+    repeated = defects.pop("repeated-audio", 0)
+    found = [f"{count} rows dropped as {reason}" for reason, count in defects.items()]
+    found += list_leaks(report.overlap)
+    if repeated:
+        found.append(f"{repeated} rows repeat the audio of another part: {report.dropped_examples['repeated-audio'][0].rstrip('.')}")
     if not found:
         return
     where = "run without --strict for the full report"
     if report.out is not None:
         write_json(Path(report.out) / REPORT_FILE, dataclasses.replace(report, manifests=()).to_json())
         where = f"see {Path(report.out) / REPORT_FILE}"
-    first = next((f" {messages[0]}" for messages in report.dropped_examples.values()), "")
+    first = next((f" {report.dropped_examples[reason][0]}" for reason in defects), "")
     raise CorpusError(
         f"{report.source}: --strict refuses this corpus: {'; '.join(found)}.{first} No manifest was written; {where}. "
         "Correct the corpus, choose --splits speaker+sentence, or run without --strict."

@@ -1,15 +1,18 @@
-"""Quality: each flag on a sound made to have it, none on a clean one; `check_audio` names what is wrong and never raises."""
+"""Quality: each flag on a sound made to have it, none on a clean one, and measures of speech on speech-like sound with one thing done to it."""
 
+import io
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import soxr
+from numpy.typing import NDArray
+from spoken import spoken
 
-from speechadapt.audio.quality import check_audio, measure_quality
-from speechadapt.data.manifest import Manifest
-from speechadapt.data.utterance import Utterance
+from speechadapt.audio.quality import measure_quality, measure_speech, octaves_between
+
+Sound = NDArray[np.float32]
 
 RATE = 16_000
 
@@ -57,56 +60,93 @@ def test_quiet_and_offset_sounds_are_told(tone) -> None:  # type: ignore[no-unty
     assert measure_quality(tone(1.0) + np.float32(0.03)).flags == ("dc-offset",)
 
 
-def findings_of(folder: Path, name: str, **fields: object) -> dict[str, tuple[str, str]]:
-    given = {"id": "c-1", "audio_filepath": name, "duration": 1.0, "text": "hello", **fields}
-    manifest = Manifest([Utterance(**given)], folder=folder, name="train")  # type: ignore[arg-type]
-    return {finding.check: (finding.severity, finding.message) for finding in check_audio(manifest, manifest[0])}
+def clip_at(sound: Sound, share: float, ceiling: float) -> Sound:
+    """Cut off where `share` of the samples lie above, then bring that level to `ceiling`."""
+    limit = np.quantile(np.abs(sound), 1 - share)
+    return (np.clip(sound, -limit, limit) * ceiling / limit).astype(np.float32)
 
 
-def test_a_good_recording_has_no_finding(tmp_path: Path, write_tone) -> None:  # type: ignore[no-untyped-def]
-    write_tone(tmp_path / "a.wav")
-    assert findings_of(tmp_path, "a.wav") == {}
+def telephone(sound: Sound) -> Sound:
+    """8 kHz with the eight bits of a telephone line, stored at 16 kHz."""
+    line = io.BytesIO()
+    soundfile.write(line, soxr.resample(sound, RATE, 8000), 8000, format="WAV", subtype="ULAW")
+    line.seek(0)
+    return soxr.resample(soundfile.read(line, dtype="float32")[0], 8000, RATE).astype(np.float32)
 
 
-def test_broken_recordings_are_errors_with_their_reason(tmp_path: Path, write_tone) -> None:  # type: ignore[no-untyped-def]
-    (tmp_path / "empty.wav").touch()
-    (tmp_path / "text.wav").write_text("not sound")
-    soundfile.write(tmp_path / "nan.wav", np.full(RATE, np.nan, np.float32), RATE, subtype="FLOAT")
-    soundfile.write(tmp_path / "silent.wav", np.zeros(RATE, np.float32), RATE)
-    data = write_tone(tmp_path / "a.wav", 2.0).read_bytes()
-    (tmp_path / "half.wav").write_bytes(data[: 44 + 32_000])
-    assert findings_of(tmp_path, "none.wav")["missing"][0] == "error"
-    assert findings_of(tmp_path, "empty.wav")["empty"][0] == "error"
-    assert findings_of(tmp_path, "text.wav")["not-audio"][0] == "error"
-    assert findings_of(tmp_path, "nan.wav")["not-finite"][0] == "error"
-    assert findings_of(tmp_path, "silent.wav")["silent"] == (
-        "error",
-        'train: utterance "c-1": every sample is 0; nothing was recorded. Remove the line.',
-    )
-    assert "1.00 of 2.00 s are missing at the end" in findings_of(tmp_path, "half.wav", duration=1.0)["truncated"][1]
-    assert findings_of(tmp_path, "../a.wav")["outside-folder"][0] == "error"
+def small_mp3(sound: Sound) -> Sound:
+    file = io.BytesIO()
+    soundfile.write(file, sound, RATE, format="MP3", bitrate_mode="CONSTANT", compression_level=0.95)
+    file.seek(0)
+    return soundfile.read(file, dtype="float32")[0]
 
 
-@pytest.mark.parametrize(
-    ("duration", "fact"), [(1.5, "1.50 s in the manifest, 1.00 s could be decoded"), (0.6, "0.60 s in the manifest, the recording lasts 1.00 s")]
-)
-def test_a_wrong_duration_is_an_error(tmp_path: Path, write_tone, duration: float, fact: str) -> None:  # type: ignore[no-untyped-def]
-    write_tone(tmp_path / "a.wav")
-    severity, message = findings_of(tmp_path, "a.wav", duration=duration)["wrong-duration"]
-    assert severity == "error"
-    assert fact in message
+@pytest.mark.parametrize("seed", range(4))
+def test_good_speech_has_nothing_unusual(seed: int) -> None:
+    measures = measure_speech(spoken(seed=seed, pitch=110 + 30 * seed))
+    assert measures.dynamic
+    assert -27 < measures.level_dbfs < -18
+    assert measures.noise_dbfs == pytest.approx(-70, abs=1.5)
+    assert measures.leading == pytest.approx(0.25, abs=0.02)
+    assert 0.2 < measures.trailing < 0.6
+    assert max(measures.start_db, measures.end_db) < -40
+    assert measures.pitch == pytest.approx(110 + 30 * seed, rel=0.1)
+    assert (measures.bandwidth, measures.ceiling) == (8000, False)
+    assert abs(measures.offset) < 1e-3
 
 
-def test_a_segment_of_a_long_recording_has_the_right_duration(tmp_path: Path, write_tone) -> None:  # type: ignore[no-untyped-def]
-    write_tone(tmp_path / "a.wav", 5.0)
-    assert findings_of(tmp_path, "a.wav", offset=1.0, duration=0.6) == {}
-    assert findings_of(tmp_path, "a.wav", duration=0.6, recording="c:a") == {}
+@pytest.mark.parametrize("share", [0.005, 0.02])
+@pytest.mark.parametrize("ceiling", [0.2, 0.5, 0.9])
+def test_waves_cut_off_below_full_scale_are_seen(share: float, ceiling: float) -> None:
+    assert measure_speech(clip_at(spoken(), share, ceiling)).ceiling
+    assert measure_quality(clip_at(spoken(), share, ceiling)).flags == ()  # full scale alone does not show it
 
 
-def test_names_and_rates_that_deceive_are_warnings(tmp_path: Path, write_tone) -> None:  # type: ignore[no-untyped-def]
-    write_tone(tmp_path / "a.wav").rename(tmp_path / "a.mp3")
-    severity, message = findings_of(tmp_path, "a.mp3")["wrong-extension"]
-    assert severity == "warning"
-    assert 'holds WAV behind the name "a.mp3". Rename it to end in .wav.' in message
-    write_tone(tmp_path / "low.wav", sampling_rate=4000)
-    assert "4000 Hz, below 8000 Hz" in findings_of(tmp_path, "low.wav")["low-sampling-rate"][1]
+def test_softly_limited_waves_are_seen() -> None:
+    sound = spoken(6.0)
+    assert measure_speech((0.5 * np.tanh(8 * sound / np.abs(sound).max())).astype(np.float32)).ceiling
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.1, 0.03])
+def test_telephone_speech_ends_at_4_khz_however_soft(gain: float) -> None:
+    assert measure_speech(np.float32(gain) * telephone(spoken())).bandwidth == 4000
+
+
+def test_tape_without_highs_and_small_mp3s_are_told_apart() -> None:
+    down = soxr.resample(soxr.resample(spoken(), RATE, 8000), 8000, RATE).astype(np.float32)
+    noise = np.random.default_rng(1).normal(0, 2e-4, len(down)).astype(np.float32)  # hiss of a converter over a tape that ends at 4 kHz
+    assert measure_speech(down + noise).bandwidth == 4000
+    assert 5000 <= measure_speech(small_mp3(spoken())).bandwidth < 7000
+
+
+def test_silence_around_speech_is_measured_in_digital_and_in_room_silence() -> None:
+    random = np.random.default_rng(2)
+    zeros, room = np.zeros(3 * RATE, np.float32), random.normal(0, 10 ** (-60 / 20), 3 * RATE).astype(np.float32)
+    assert measure_speech(np.concatenate([zeros, spoken()])).leading == pytest.approx(3.25, abs=0.05)
+    assert measure_speech(np.concatenate([spoken(), room])).trailing == pytest.approx(3.37, abs=0.2)
+
+
+def test_an_edge_within_speech_is_as_loud_as_speech() -> None:
+    sound = spoken(seed=3)
+    loudest = int(np.convolve(np.square(sound), np.ones(320), "same").argmax())
+    assert measure_speech(sound[:loudest]).end_db > -6
+    assert measure_speech(sound[loudest:]).start_db > -6
+
+
+@pytest.mark.parametrize("factor", [2.0, 0.5, 1.5])
+def test_another_speed_moves_voice_and_resonances(factor: float) -> None:
+    sound = spoken(5.0, pitch=150)
+    changed = soxr.resample(sound, RATE, RATE / factor).astype(np.float32)
+    before, after = measure_speech(sound), measure_speech(changed)
+    assert before.pitch is not None
+    assert after.pitch == pytest.approx(before.pitch * factor, rel=0.05)
+    assert octaves_between(after.envelope, before.envelope) == pytest.approx(math.log2(factor), abs=0.17)
+    assert octaves_between(before.envelope, before.envelope) == 0
+
+
+@pytest.mark.parametrize("length", [1, 2, 50, 161, 500, 1023])
+def test_scraps_can_be_measured(length: int) -> None:
+    measures = measure_speech(np.linspace(-0.5, 0.5, length + 1).astype(np.float32)[:length])
+    assert measures.pitch is None
+    assert np.isfinite(measures.envelope).all()
+    assert measures.envelope.shape == (63,)

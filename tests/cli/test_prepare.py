@@ -40,6 +40,25 @@ def test_the_report_as_json_is_the_one_written(source: Path, tmp_path: Path, cap
     assert (report["corpus"]["name"], report["kept"], report["dropped"]) == ("mine", 12, {"missing": 1})
 
 
+def test_choices_zero_shot_accents_and_nearly_equal_prompts_are_told(tmp_path: Path, write_tone: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    prompt = "the old ferry left the grey harbor at nine in the morning"
+    rows = [
+        ("train", "s1", "fife", prompt), ("train", "s2", "fife", "a line of its own"), ("train", "s2", "fife", "too short to be learned from"),
+        ("dev", "s3", "kerry", "another line"), ("test", "s4", "kerry", prompt.replace("nine", "ten")), ("test", "s5", "fife", "a third line"),
+    ]  # fmt: skip
+    lines = ["audio_filepath,split,speaker,accent,text"]
+    for number, row in enumerate(rows):
+        write_tone(tmp_path / f"src/{number}.wav", 0.2 if "short" in row[3] else 2.0, seed=number)
+        lines.append(",".join((f"{number}.wav", *row)))
+    (tmp_path / "src/lines.csv").write_text("\n".join(lines) + "\n")
+    assert main(["prepare", "table", str(tmp_path / "src/lines.csv"), str(tmp_path / "out"), "--strict", "--jobs", "1"]) == 0
+    told = capsys.readouterr().out
+    assert '  left out 1 too-short: row "table-2" (train): 0.20 s, at least 0.3 s.' in told
+    assert 'warning: 1 rows of train nearly repeat a sentence of test: "table-0" (train) and "table-4" (test)' in told
+    accents = {line.split()[0]: line.split(maxsplit=1)[1].strip() for line in told.splitlines() if line.startswith(("fife", "kerry"))}
+    assert accents == {"fife": "1, 2.0 s, 1 speaker  2, 4.0 s, 2 speakers", "kerry": "1, 2.0 s, 1 speaker  none: zero-shot"}
+
+
 def test_a_dry_run_says_so(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["prepare", "table", str(source), str(tmp_path / "out"), "--dry-run"]) == 0
     assert "dry run: nothing was written" in capsys.readouterr().out
@@ -51,7 +70,9 @@ def test_a_dry_run_says_so(source: Path, tmp_path: Path, capsys: pytest.CaptureF
     [
         (["nothing"], 2, 'no data_prep script is called "nothing"; there are: aesrc2020, afrispeech, allsstar, audiofolder'),
         (["table", "--splits", "random"], 2, '--splits "random": must be one of official, speaker, speaker+sentence'),
-        (["table", "--engine", "ray"], 2, '--engine "ray": must be one of local'),
+        (["table", "--splits", "speaker", "--few-speakers", "dev"], 2, '--few-speakers "dev": must be one of train, test'),
+        (["table", "--splits", "speaker", "--test-share", "1"], 2, "dev share 0.1 and test share 1 must both be above 0 and together below 1"),
+        (["table", "--engine", "spark"], 2, '--engine "spark": must be one of local, ray'),
         (["table", "--set", "audio=x"], 2, "audio_column"),
         (["table", "--strict"], 1, "--strict refuses this corpus: 1 rows dropped as missing"),
         (["kaldi"], 1, "no Kaldi data directory"),

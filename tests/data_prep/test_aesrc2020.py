@@ -8,6 +8,7 @@ from typing import Any
 import hypothesis
 import hypothesis.strategies as st
 import pytest
+from fuzzing import fuzz
 from reruns import contents
 
 from speechadapt.bundled import load_bundled
@@ -66,6 +67,7 @@ def test_rows_carry_everything_the_corpus_says_but_birthplaces(corpus: Path, tmp
     assert report.manifests == ("all.jsonl",)
     rows = read_rows(tmp_path / "out")
     assert rows["aesrc2020-russian-G00901S1000"].to_json() == {
+        "audio_sha1": rows["aesrc2020-russian-G00901S1000"].audio_sha1,
         "audio_filepath": "audio/aesrc2020-russian-G00901S1000.flac",
         "duration": 0.5,
         "text": "Please turn the volume up, it's my favorite song.",
@@ -215,7 +217,7 @@ def test_a_second_run_and_an_interrupted_one_give_the_same(corpus: Path, tmp_pat
     assert contents(tmp_path / "out") == before
 
 
-@hypothesis.settings(derandomize=True, deadline=None, max_examples=150, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@fuzz(150)
 @hypothesis.given(
     text=st.binary(max_size=40), metadata=st.one_of(st.binary(max_size=40), st.text(max_size=40).map(lambda text: f"SEX\t{text}".encode()))
 )
@@ -230,7 +232,7 @@ def test_any_text_and_metadata_is_read_or_counted(tmp_path: Path, text: bytes, m
     assert not any(key.startswith("CMT") for key in person)
 
 
-@hypothesis.settings(derandomize=True, deadline=None, max_examples=60, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@fuzz(60)
 @hypothesis.given(data=st.tuples(st.binary(max_size=30), st.binary(max_size=30)))
 def test_rows_are_kept_or_counted_whatever_the_files_hold(tmp_path: Path, write_tone: Any, data: tuple[bytes, bytes]) -> None:
     folder = tmp_path / "fuzz/American English Speech Data/G1"

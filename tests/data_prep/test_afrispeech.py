@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from fuzzing import fuzz
+from hypothesis import given
 from hypothesis import strategies as st
 from reruns import assert_reruns_change_nothing
 
@@ -86,6 +87,7 @@ def test_rows_have_everything_the_lists_say(corpus: Path, tmp_path: Path) -> Non
     assert {name: part["utterances"] for name, part in report.splits.items()} == {"train": 5, "dev": 1, "test": 3}
     rows = rows_of(tmp_path / "out")
     assert rows["afrispeech-a1"].to_json() == {
+        "audio_sha1": rows["afrispeech-a1"].audio_sha1,
         "id": "afrispeech-a1", "audio_filepath": "audio/afrispeech-a1.flac", "duration": 0.5, "text": "Take 5 mg , twice daily.",
         "text_raw": "Take 5 mg , twice daily. ", "speaker": "afrispeech:s1", "gender": "female", "age": "26-40", "accent": "zulu",
         "accent_raw": "isizulu", "region": "ZA", "language": "en", "split": "train", "meta": {"domain": "clinical", "origin": "internal"},
@@ -214,7 +216,7 @@ CELLS = st.one_of(
 )
 
 
-@settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz(120)
 @given(lines=st.lists(st.lists(CELLS, min_size=12, max_size=15), max_size=3), quoted=st.booleans())
 def test_any_list_is_read_or_refused_in_words(lines: list[list[str]], quoted: bool, tmp_path: Path, write_tone: Any) -> None:
     root = tmp_path / "c"

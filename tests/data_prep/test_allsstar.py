@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from fuzzing import fuzz
+from hypothesis import given
 from hypothesis import strategies as st
 from praat_files import long_textgrid, short_textgrid
 from reruns import assert_reruns_change_nothing
@@ -77,6 +77,7 @@ def test_rows_become_utterances_with_everything_the_names_say(corpus: Path, tmp_
     rows = {u.id: u for u in Manifest.read(tmp_path / "out/all.jsonl")}
     u = rows["allsstar-ALL_005_M_CMN_ENG_HT1-0001200"]
     assert u.to_json() == {
+        "audio_sha1": u.audio_sha1,
         "accent": "en_l2_mandarin", "accent_raw": "CMN", "audio_filepath": "audio/allsstar-ALL_005_M_CMN_ENG_HT1-0001200.flac", "duration": 0.8,
         "gender": "male", "id": "allsstar-ALL_005_M_CMN_ENG_HT1-0001200", "l1": "mandarin", "language": "en",
         "meta": {"task": "HT1", "style": "read"}, "recording": "allsstar:HT1/ALL_005_M_CMN_ENG_HT1.WAV", "speaker": "allsstar:ALL_005",
@@ -190,7 +191,7 @@ def test_names(stem: str, parsed: tuple[str, ...] | None) -> None:
 
 
 @given(st.data())
-@hypothesis_settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz(60)
 def test_damaged_files_never_break_the_run(tmp_path: Path, data: st.DataObject) -> None:
     root = tmp_path / "fuzz"
     good, bad = root / "ALL_001_M_CMN_ENG_HT1", root / "ALL_002_F_KOR_ENG_HT1"
@@ -208,7 +209,7 @@ def test_damaged_files_never_break_the_run(tmp_path: Path, data: st.DataObject) 
 
 
 @given(st.text(st.sampled_from("ALL_059MFCENGHT1 .-x٣é"), max_size=30))
-@hypothesis_settings(max_examples=200, deadline=None, derandomize=True)
+@fuzz(200)
 def test_any_name_is_read_or_not(stem: str) -> None:
     name = script.parse_name(stem)
     assert name is None or stem.upper() == "_".join(["ALL", name.speaker, name.sex, name.l1, name.language, name.task])

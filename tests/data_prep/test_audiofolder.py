@@ -5,9 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fuzzing import fuzz, lines_in, places, spoil
+from hypothesis import given
+from hypothesis import strategies as st
 
 from speechadapt.bundled import load_bundled
 from speechadapt.data.manifest import Manifest
+from speechadapt.data.table import read_table
 from speechadapt.errors import CorpusError
 from speechadapt.preparation import PrepareOptions, PrepReport
 
@@ -125,3 +129,23 @@ def test_a_folder_without_metadata_is_told(root: Path, tmp_path: Path) -> None:
     write_metadata(root, "jsonl", [{"path": "clips/0001.wav", "text": "x"}])
     with pytest.raises(CorpusError, match=r'no column "file_name"; there are: path, text'):
         prepare(root, tmp_path / "out")
+
+
+@fuzz()
+@given(kind=st.sampled_from(["csv", "jsonl"]), damage=places)
+def test_spoilt_metadata_lose_no_row(root: Path, tmp_path: Path, kind: str, damage: list[tuple[float, int, bytes | str]]) -> None:
+    for old in root.glob("metadata.*"):
+        old.unlink()
+    write_metadata(root, kind, ROWS * 2)
+    path = root / f"metadata.{kind}"
+    path.write_bytes(spoil(path.read_bytes(), damage))
+    try:
+        report = prepare(root, tmp_path / "out", dry_run=True, allow_missing=True)
+    except CorpusError:
+        return
+    counted = report.kept + sum(report.dropped.values())
+    if kind == "jsonl":
+        assert counted == lines_in(path.read_bytes())
+    else:
+        table = read_table(path, delimiter="comma", quoting="standard")
+        assert counted == len(table.rows) + len(table.broken)

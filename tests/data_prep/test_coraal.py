@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import HealthCheck, given, settings
+from fuzzing import fuzz
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speechadapt.audio.waveform import read_waveform
@@ -98,6 +99,7 @@ def test_a_row_has_everything_the_corpus_says(corpus: Path, tmp_path: Path) -> N
     rows = rows_of(tmp_path / "out")
     assert list(rows) == [f"{FIRST}-1", f"{FIRST}-5", f"{FIRST}-7", f"{SECOND}-1", f"{SECOND}-2", f"{THIRD}-1"]
     assert rows[f"{FIRST}-1"].to_json() == {
+        "audio_sha1": rows[f"{FIRST}-1"].audio_sha1,
         "id": f"coraal-{FIRST}-1",
         "audio_filepath": f"audio/coraal-{FIRST}-1.flac",
         "duration": 3.6,
@@ -246,7 +248,7 @@ def test_fragments() -> None:
 value = st.text(alphabet="0123456789.-\tATLse_ag1f()[]/<>{}RD?\"'\né\0 ", max_size=30)
 
 
-@settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz(80)
 @given(lines=st.lists(value, max_size=4), place=st.integers(0, 900), where=st.sampled_from(["transcript", "metadata"]))
 def test_mutated_files_lose_no_line(corpus: Path, lines: list[str], place: int, where: str) -> None:
     path = corpus / ("ATL_metadata_2020.05.txt" if where == "metadata" else f"ATL_textfiles_2020.05/{FIRST}.txt")

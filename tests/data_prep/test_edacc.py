@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import HealthCheck, given, settings
+from fuzzing import fuzz
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speechadapt.audio.waveform import read_waveform
@@ -109,6 +110,7 @@ def test_a_row_has_everything_the_corpus_says(corpus: Path, tmp_path: Path) -> N
     prepare(corpus, tmp_path / "out")
     u = rows_of(tmp_path / "out")["C06-2"]
     assert u.to_json() == {
+        "audio_sha1": u.audio_sha1,
         "id": "edacc-EDACC-C06-2",
         "audio_filepath": "audio/edacc-EDACC-C06-2.flac",
         "duration": u.duration,
@@ -285,7 +287,7 @@ def test_participants(given: str, speaker: str) -> None:
 line = st.text(alphabet="EDAC-0123456789 ._P<>/(){}\t\"',\nÄ\0’", max_size=40)
 
 
-@settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz(120)
 @given(name=st.sampled_from(["segments", "text", "utt2spk", "stm", "csv"]), lines=st.lists(line, max_size=4), place=st.integers(0, 400))
 def test_mutated_lists_lose_no_row(corpus: Path, name: str, lines: list[str], place: int) -> None:
     path = corpus / "linguistic_background.csv" if name == "csv" else corpus / "dev" / name

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 from elan_files import eaf, hanging, medium, timed
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from fuzzing import fuzz
+from hypothesis import given
 from hypothesis import strategies as st
 from reruns import assert_reruns_change_nothing
 
@@ -88,6 +88,7 @@ def test_annotations_are_cut_to_the_sample_and_every_loss_is_counted(corpus: Pat
     assert sorted(rows) == ["elan-eaf-s1-a1", "elan-eaf-s1-b1", "elan-eaf-s1-b6"]
     u = rows["elan-eaf-s1-a1"]
     assert u.to_json() == {
+        "audio_sha1": u.audio_sha1,
         "audio_filepath": "audio/elan-eaf-s1-a1.flac", "duration": 0.7, "id": "elan-eaf-s1-a1", "language": "swc", "meta": {"tier": "tx@A"},
         "recording": "elan:audio/Session 1.WAV", "speaker": "elan:Anna", "text": "na ntúhu = wángu", "text_raw": "na ntúhu = wángu",
     }  # fmt: skip
@@ -241,7 +242,7 @@ QUOTED = sorted({part for part in GOOD.split('"')[1::2] if part})
 
 
 @given(st.data())
-@hypothesis_settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz()
 def test_damaged_files_never_break_the_run(tmp_path: Path, data: st.DataObject) -> None:
     root = tmp_path / "fuzz"
     if not (root / "good.wav").is_file():

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import soundfile
-from hypothesis import HealthCheck, given, settings
+from fuzzing import fuzz
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speechadapt.audio.waveform import read_info
@@ -172,7 +173,7 @@ def test_after_an_interruption_the_same_bytes(corpus: Path, tmp_path: Path) -> N
     assert {path: path.read_bytes() for path in before} == before
 
 
-@settings(max_examples=100, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz()
 @given(junk=st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=4)), max_size=5))
 def test_any_list_is_counted_or_refused(corpus: Path, tmp_path: Path, junk: list[tuple[float, bytes]]) -> None:
     if not (corpus / "audio/train").exists():

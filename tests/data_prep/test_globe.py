@@ -83,7 +83,8 @@ def test_the_report_says_what_the_labels_are_worth(corpus: Path, tmp_path: Path)
     assert report.notes[:2] == script.NOTES
     assert report.corpus.license == "CC0"
     assert report.overlap["train-test"] == {
-        "speakers": 0, "recordings": 0, "sentences": 0, "audio": 0,
+        "speakers": 0, "recordings": 0, "sentences": 0, "audio": 0, "ids": 0, "near_sentences": 0,
+        "share_of_seen_sentences": 0.0, "examples": {},
         "train_rows_with_shared_sentence": 0, "test_rows_with_shared_sentence": 0,
     }  # fmt: skip
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import HealthCheck, given, settings
+from fuzzing import fuzz
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speechadapt.audio.waveform import read_info, read_waveform
@@ -177,7 +178,7 @@ told = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=100, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz()
 @given(told=told, junk=st.binary(max_size=3), place=st.floats(0, 1))
 def test_any_annotations_are_counted_or_refused(corpus: Path, tmp_path: Path, told: Any, junk: bytes, place: float) -> None:
     data = json.dumps(told).encode()

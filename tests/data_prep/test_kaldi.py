@@ -6,12 +6,16 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from fuzzing import fuzz, places, spoil
+from hypothesis import given
+from hypothesis import strategies as st
 
 from speechadapt.audio.waveform import read_waveform
 from speechadapt.bundled import load_bundled
 from speechadapt.data.manifest import Manifest
 from speechadapt.errors import AudioError, CorpusError, MisuseError
 from speechadapt.preparation import PrepareOptions, PrepReport
+from speechadapt.preparation.intake import Intake
 
 script: Any = load_bundled("data_prep", "kaldi")
 RATE = 16_000
@@ -172,3 +176,30 @@ def test_impossible_segments(value: str) -> None:
     with pytest.raises(AudioError) as caught:
         script.parse_segment(value)
     assert caught.value.reason == "out-of-range"
+
+
+def test_lists_that_are_not_utf8_are_refused(corpus: Path, tmp_path: Path) -> None:
+    (corpus / "text").write_bytes(b"b-1 caf\xe9\n")
+    with pytest.raises(CorpusError, match=r"data/text: cannot be read as UTF-8 .*Save it as UTF-8"):
+        prepare(corpus, tmp_path / "out")
+
+
+@fuzz()
+@given(
+    name=st.sampled_from(["wav.scp", "segments", "text", "utt2spk", "spk2gender", "utt2dialect"]),
+    damage=places,
+    pipes=st.sampled_from(["refuse", "path"]),
+)
+def test_spoilt_lists_lose_no_row(corpus: Path, tmp_path: Path, name: str, damage: list[tuple[float, int, bytes | str]], pipes: str) -> None:
+    good = (corpus / name).read_bytes()
+    try:
+        (corpus / name).write_bytes(spoil(good, damage))
+        try:
+            report = prepare(corpus, tmp_path / "out", script.Settings(pipes=pipes), dry_run=True, allow_missing=True)
+        except CorpusError:
+            return
+        listed = script.read_list(corpus, "segments", Intake()) or script.read_list(corpus, "wav.scp", Intake())
+        assert report.kept + sum(report.dropped.values()) == len({*listed, *script.read_list(corpus, "text", Intake())})
+        assert not list(tmp_path.rglob("pwned"))
+    finally:
+        (corpus / name).write_bytes(good)

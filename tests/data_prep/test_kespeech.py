@@ -6,6 +6,7 @@ from typing import Any
 import hypothesis
 import hypothesis.strategies as st
 import pytest
+from fuzzing import fuzz
 from reruns import contents
 
 from speechadapt.bundled import load_bundled
@@ -67,6 +68,7 @@ def test_rows_carry_everything_the_corpus_says_but_the_city(corpus: Path, tmp_pa
     assert (report.rows_read, report.kept, report.dropped, report.repairs) == (14, 14, {}, {})
     u = next(u for u in Manifest.read(tmp_path / "out/train.jsonl") if u.id == "kespeech-1001_10")
     assert u.to_json() == {
+        "audio_sha1": u.audio_sha1,
         "audio_filepath": "audio/kespeech-1001_10.flac",
         "duration": 0.5,
         "text": "他的声音很小",
@@ -196,7 +198,7 @@ def test_a_second_run_and_an_interrupted_one_give_the_same(corpus: Path, tmp_pat
 lines = st.one_of(st.text(max_size=30), st.tuples(st.sampled_from(["u1", "u2", "good"]), st.text(max_size=12)).map(" ".join))
 
 
-@hypothesis.settings(derandomize=True, deadline=None, max_examples=100, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@fuzz()
 @hypothesis.given(odd=st.dictionaries(st.sampled_from(LISTS), st.lists(lines, max_size=4)))
 def test_any_list_is_read_or_refused(tmp_path: Path, write_tone: Any, odd: dict[str, list[str]]) -> None:
     root = tmp_path / "fuzz"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from fuzzing import fuzz
+from hypothesis import given
 from hypothesis import strategies as st
 from praat_files import long_textgrid, short_textgrid
 from reruns import assert_reruns_change_nothing
@@ -111,6 +111,7 @@ def test_rows_become_utterances_with_everything_the_corpus_says(original: Path, 
     assert report.rows_read == report.kept + sum(report.dropped.values()) == 5 + 4 + 6 + 5 + 5 + 5
     rows = read(tmp_path / "out")
     assert rows["l2_arctic-ABA-arctic_a0002"].to_json() == {
+        "audio_sha1": rows["l2_arctic-ABA-arctic_a0002"].audio_sha1,
         "accent": "en_l2_arabic", "accent_raw": "Arabic", "audio_filepath": "audio/l2_arctic-ABA-arctic_a0002.flac", "duration": 0.5,
         "gender": "male", "id": "l2_arctic-ABA-arctic_a0002", "l1": "arabic", "language": "en", "speaker": "l2_arctic:ABA", "split": "train",
         "meta": {"style": "read", "prompt": "arctic_a0002", "annotated": True},
@@ -283,7 +284,7 @@ def test_audio_can_stay_where_it_is(original: Path, tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode), st.binary(max_size=12), st.integers(0, 700))
-@hypothesis_settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz(60)
 def test_damaged_texts_never_break_the_run(tmp_path: Path, write_tone: Any, transcript: bytes, patch: bytes, place: int) -> None:
     root = tmp_path / "fuzz"
     if not root.is_dir():

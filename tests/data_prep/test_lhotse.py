@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import HealthCheck, given, settings
+from fuzzing import fuzz
+from hypothesis import given
 from hypothesis import strategies as st
 from reruns import assert_reruns_change_nothing
 
@@ -237,7 +238,7 @@ values = st.one_of(
 )
 
 
-@settings(max_examples=100, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz()
 @given(st.data())
 def test_any_manifests_are_counted_or_refused(root: Path, tmp_path: Path, data: st.DataObject) -> None:
     if not (root / "known.json").exists():
@@ -252,7 +253,7 @@ def test_any_manifests_are_counted_or_refused(root: Path, tmp_path: Path, data: 
             chosen = nested[data.draw(st.integers(0, len(nested) - 1))]
             target = chosen if isinstance(chosen, dict) else chosen[0]
         if target:
-            target[data.draw(st.sampled_from(sorted(target)))] = data.draw(values)
+            target[data.draw(st.sampled_from(sorted(target)))] = copy.deepcopy(data.draw(values))  # of what is drawn, parts may be changed next
     (root / "cuts.jsonl").write_text("\n".join(json.dumps(one) for one in kept))
     try:
         report = prepare(root, tmp_path / "out", dry_run=True, allow_missing=True)

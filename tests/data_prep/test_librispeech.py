@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from fuzzing import fuzz
+from hypothesis import given
 from hypothesis import strategies as st
 from reruns import assert_reruns_change_nothing
 
@@ -63,6 +64,7 @@ def test_subsets_are_splits_and_rows_say_all_the_corpus_says(corpus: Path, tmp_p
     assert report.notes == ("a guard set: give test.jsonl to --guard, so that base and adapted model are compared on speech without an accent label",)
     rows = {u.id: u for u in Manifest.read(tmp_path / "out/test.jsonl")}
     assert rows["librispeech-1089-134686-0000"].to_json() == {
+        "audio_sha1": rows["librispeech-1089-134686-0000"].audio_sha1,
         "id": "librispeech-1089-134686-0000", "audio_filepath": "audio/librispeech-1089-134686-0000.flac", "duration": 0.65,
         "text": "It's I who read sentence a of baijbdegig.", "text_raw": "IT'S I WHO READ SENTENCE A OF BAIJBDEGIG",
         "speaker": "librispeech:1089", "gender": "male", "language": "en", "recording": "librispeech:1089-134686", "split": "test",
@@ -160,7 +162,7 @@ def test_training_subsets_give_a_dev_set_of_their_own(tmp_path: Path, write_tone
 PARTS = st.sampled_from(["121-121726-0000", " ", "\t", "WORDS", "../x", "/etc/passwd", "\0", "9" * 300, "-", "\u2028", "\r", "|", ";", "121", "F"])
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz(150)
 @given(
     lines=st.lists(st.one_of(st.lists(PARTS, max_size=6).map("".join), st.text(max_size=40)), max_size=4),
     people=st.lists(st.lists(PARTS, max_size=6).map("".join), max_size=3),

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import HealthCheck, given, settings
+from fuzzing import fuzz
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speechadapt.audio.waveform import read_waveform
@@ -110,6 +111,7 @@ def test_a_row_has_everything_the_corpus_says(corpus: Path, tmp_path: Path) -> N
     prepare(corpus, tmp_path / "out")
     rows = rows_of(tmp_path / "out")
     assert rows["-first_0001-00001000"].to_json() == {
+        "audio_sha1": rows["-first_0001-00001000"].audio_sha1,
         "id": "masc--first_0001-00001000",
         "audio_filepath": "audio/masc--first_0001-00001000.flac",
         "duration": 3.0,
@@ -241,7 +243,7 @@ def test_cue_texts(raw: str, clean: str) -> None:
 value = st.text(alphabet='0123456789:.,->< \n"/\\WEBVTمرحبا\u200f[]\0é', max_size=40)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz()
 @given(
     lines=st.lists(value, max_size=4), place=st.integers(0, 500), where=st.sampled_from(["subtitles/-first_0001.ar.vtt", "subsets/clean_train.csv"])
 )

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import HealthCheck, given, settings
+from fuzzing import fuzz
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speechadapt.audio.waveform import read_waveform
@@ -123,6 +124,7 @@ def test_a_row_of_mgb2_has_everything_the_corpus_says(mgb2: Path, tmp_path: Path
     rows = rows_of(tmp_path / "out", "train", "dev", "test")
     u = rows["SHOWA_utt_1_align"]
     assert u.to_json() == {
+        "audio_sha1": u.audio_sha1,
         "id": "mgb2-SHOWA_utt_1_align",
         "audio_filepath": "audio/mgb2-SHOWA_utt_1_align.flac",
         "duration": 1.514,
@@ -255,7 +257,7 @@ def test_links_out_of_the_folder_are_not_followed(mgb5: Path, tmp_path: Path) ->
 value = st.text(alphabet="0123456789.- \t\n_V>|&AlmUNK@#كلم\0é", max_size=30)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz()
 @given(
     lines=st.lists(value, max_size=4),
     place=st.integers(0, 120),

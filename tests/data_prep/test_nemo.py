@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import HealthCheck, given, settings
+from fuzzing import fuzz, lines_in
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speechadapt.audio.waveform import read_waveform
@@ -181,7 +182,7 @@ objects = st.dictionaries(keys, values, max_size=8).map(lambda row: json.dumps({
 lines = st.lists(st.one_of(objects, objects.map(lambda line: line[: len(line) // 2]), st.text(max_size=20)), max_size=5)
 
 
-@settings(max_examples=120, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz(120)
 @given(lines=lines)
 def test_any_lines_are_counted_or_refused(lines: list[str], folder: Path, tmp_path: Path) -> None:
     source = folder / "fuzz.jsonl"
@@ -191,4 +192,4 @@ def test_any_lines_are_counted_or_refused(lines: list[str], folder: Path, tmp_pa
     except CorpusError:
         return
     assert report.rows_read == report.kept + sum(report.dropped.values())
-    assert report.rows_read <= len([line for line in source.read_text().splitlines() if line.strip()])
+    assert report.rows_read == lines_in(source.read_bytes())

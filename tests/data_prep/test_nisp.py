@@ -6,6 +6,7 @@ from typing import Any
 import hypothesis
 import hypothesis.strategies as st
 import pytest
+from fuzzing import fuzz
 from reruns import contents
 
 from speechadapt.bundled import load_bundled
@@ -64,6 +65,7 @@ def test_rows_carry_the_speaker_and_no_measurement(corpus: Path, tmp_path: Path)
     assert report.facts == {"lines_without_recording": 4, "native_recordings_not_read": 4, "recordings_with_other_names": 0}
     rows = read_rows(tmp_path / "out")
     assert rows["nisp-Mal_0001_Eng_m_6200"].to_json() == {
+        "audio_sha1": rows["nisp-Mal_0001_Eng_m_6200"].audio_sha1,
         "audio_filepath": "audio/nisp-Mal_0001_Eng_m_6200.flac",
         "duration": 0.5,
         "text": "Number 6200 is mine.",
@@ -215,7 +217,7 @@ def test_a_second_run_and_an_interrupted_one_give_the_same(corpus: Path, tmp_pat
 pieces = st.one_of(st.text(max_size=20), st.tuples(st.integers(0, 12), st.text(max_size=12)).map(lambda item: f"item{item[0]:04d}\t{item[1]}"))
 
 
-@hypothesis.settings(derandomize=True, deadline=None, max_examples=150)
+@fuzz(150)
 @hypothesis.given(lines=st.lists(pieces, max_size=8), numbers=st.sets(st.integers(0, 12), max_size=5))
 def test_any_transcript_is_read(lines: list[str], numbers: set[int]) -> None:
     intake = Intake()
@@ -227,7 +229,7 @@ def test_any_transcript_is_read(lines: list[str], numbers: set[int]) -> None:
     assert by_position or all(dict(parsed)[number] == text for number, text in texts.items())
 
 
-@hypothesis.settings(derandomize=True, deadline=None, max_examples=60, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@fuzz(60)
 @hypothesis.given(
     data=st.lists(st.one_of(st.binary(max_size=30), st.sampled_from([b"Hin_0001 F", b"Speaker_ID Gender Age", b"\n", b" "])), max_size=6)
 )

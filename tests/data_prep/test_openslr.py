@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from fuzzing import fuzz
+from hypothesis import given
 from hypothesis import strategies as st
 from reruns import assert_reruns_change_nothing
 
@@ -84,6 +85,7 @@ def test_a_number_alone_is_no_speaker_and_a_row_has_all_the_corpus_says(slr83: P
     rows = {u.id: u for u in Manifest.read(tmp_path / "out/all.jsonl")}
     assert {u.speaker for u in rows.values()} == {"openslr:wef_12484", "openslr:wef_00487", "openslr:som_12484"}
     assert rows["openslr-wef_12484_00000000002"].to_json() == {
+        "audio_sha1": rows["openslr-wef_12484_00000000002"].audio_sha1,
         "id": "openslr-wef_12484_00000000002", "audio_filepath": "audio/openslr-wef_12484_00000000002.flac", "duration": 0.6,
         "text": "It cost me £ 9.50, I'm afraid", "text_raw": "It cost me £ 9.50, I’m afraid", "speaker": "openslr:wef_12484",
         "gender": "female", "accent": "en_wales", "accent_raw": "Welsh English", "region": "Wales", "language": "en",
@@ -293,7 +295,7 @@ PARTS = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz(150)
 @given(lines=st.lists(st.one_of(st.lists(PARTS, max_size=6).map("".join), st.text(max_size=40)), max_size=4), suffix=st.sampled_from(["csv", "tsv"]))
 def test_any_list_is_read_or_refused_in_words(lines: list[str], suffix: str, tmp_path: Path, write_tone: Any) -> None:
     folder = tmp_path / "welsh_english_female"

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from fuzzing import fuzz
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speechadapt.audio.waveform import read_info, read_waveform
@@ -262,7 +263,7 @@ def test_names_say_splits(name: str, split: str | None) -> None:
     assert split_of_name(name) == split
 
 
-@settings(max_examples=120, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz(120)
 @given(places=st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=6), kind=st.sampled_from(["parquet", "arrow"]))
 def test_damaged_files_are_errors_of_the_corpus(places: list[tuple[float, int]], kind: str, tmp_path: Path) -> None:
     path = tmp_path / f"whole.{kind}"

@@ -6,6 +6,7 @@ from typing import Any
 import hypothesis
 import hypothesis.strategies as st
 import pytest
+from fuzzing import fuzz, lines_in
 from reruns import contents
 
 from speechadapt.bundled import load_bundled
@@ -73,6 +74,7 @@ def test_rows_carry_everything_the_corpus_says_but_the_zip_code(corpus: Path, tm
     u = Manifest.read(tmp_path / "out/all.jsonl")[3]
     assert u.duration == pytest.approx(0.5, abs=0.1)  # MP3 pads what it encodes
     assert {**u.to_json(), "duration": 0.5} == {
+        "audio_sha1": u.audio_sha1,
         "audio_filepath": "audio/sds200-003.flac",
         "duration": 0.5,
         "text": "Satz Nummer 3.",
@@ -199,7 +201,7 @@ def test_a_second_run_and_an_interrupted_one_give_the_same(divided: Path, tmp_pa
     assert contents(tmp_path / "out") == before
 
 
-@hypothesis.settings(derandomize=True, deadline=None, max_examples=100, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@fuzz()
 @hypothesis.given(odd=st.lists(st.one_of(st.text(max_size=40), st.lists(st.text(max_size=12), min_size=4, max_size=4).map("\t".join)), max_size=5))
 def test_any_line_is_read_or_counted(tmp_path: Path, write_tone: Any, odd: list[str]) -> None:
     root = tmp_path / "fuzz"
@@ -209,4 +211,4 @@ def test_any_line_is_read_or_counted(tmp_path: Path, write_tone: Any, odd: list[
     (root / "export.tsv").write_bytes(text.encode("utf-8", "surrogatepass"))
     report = prepare(root, tmp_path / "fuzz-out", "undisputed", dry_run=True, allow_missing=True)
     assert report.kept >= 1
-    assert report.rows_read == report.kept + sum(report.dropped.values())
+    assert report.rows_read == report.kept + sum(report.dropped.values()) == lines_in((root / "export.tsv").read_bytes(), "\n") - 1

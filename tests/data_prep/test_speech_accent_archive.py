@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from fuzzing import fuzz
+from hypothesis import given
 from hypothesis import strategies as st
 from reruns import assert_reruns_change_nothing
 
@@ -64,7 +65,7 @@ def test_only_people_with_a_recording_are_rows_and_all_are_test_rows(corpus: Pat
         "text": "Please call Stella. Ask her to bring these things with her from the store.",
         "text_raw": "Please call Stella.  Ask her to bring these things with her from the store.", "speaker": "speech_accent_archive:dari1",
         "gender": "female", "age": "15.5", "accent": "en_l2_dari", "accent_raw": "dari", "l1": "dari", "region": "afghanistan",
-        "language": "en", "split": "test", "meta": {"age_onset": "4"},
+        "language": "en", "split": "test", "audio_sha1": u.audio_sha1, "meta": {"age_onset": "4"},
     }  # fmt: skip
     assert (rows["speech_accent_archive-english1"].accent, rows["speech_accent_archive-english1"].region) == ("english", "usa")
     assert rows["speech_accent_archive-nama1"].region == "NA"
@@ -144,7 +145,7 @@ CELLS = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz(150)
 @given(lines=st.lists(st.lists(CELLS, min_size=10, max_size=13).map(",".join), max_size=3), raw=st.binary(max_size=20))
 def test_any_list_is_read_or_refused_in_words(lines: list[str], raw: bytes, tmp_path: Path, write_tone: Any) -> None:
     if not (tmp_path / "recordings").exists():

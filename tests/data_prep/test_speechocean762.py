@@ -5,12 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fuzzing import fuzz, places, spoil
+from hypothesis import given
+from hypothesis import strategies as st
 
 from speechadapt.audio.waveform import read_info
 from speechadapt.bundled import load_bundled
 from speechadapt.data.manifest import Manifest
 from speechadapt.errors import CorpusError
 from speechadapt.preparation import PrepareOptions, PrepReport
+from speechadapt.preparation.intake import Intake
+from speechadapt.preparation.lists import parse_line, read_list
 
 script: Any = load_bundled("data_prep", "speechocean762")
 
@@ -81,7 +86,7 @@ def test_dev_is_carved_out_of_train_by_speaker_and_test_is_as_published(corpus: 
     assert len(parts["dev"].speakers) == 1
     assert len(parts["train"].speakers) == 4
     assert {u.split for u in parts["dev"]} == {"dev"}
-    assert report.splits["dev"] == {"utterances": 4, "hours": round(3.0 / 3600, 4), "speakers": 1, "children": report.splits["dev"]["children"]}
+    assert report.splits["dev"] == {"utterances": 4, "hours": round(3.0 / 3600, 6), "speakers": 1, "children": report.splits["dev"]["children"]}
     assert report.manifests == ("train.jsonl", "dev.jsonl", "test.jsonl")
     assert json.loads((tmp_path / "out/prep_report.json").read_text())["corpus"]["license"] == "CC BY 4.0 (per OpenSLR; sources disagree)"
 
@@ -152,11 +157,46 @@ def test_scores_choose_train_rows_and_never_test_rows(corpus: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("line", "parsed"),
     [
-        ("000010011\tWE CALL IT BEAR\n", ("000010011", "WE CALL IT BEAR")),
+        ("000010011\tWE CALL IT BEAR", ("000010011", "WE CALL IT BEAR")),
         ("000010011 0001", ("000010011", "0001")),
         ("000010011\tIT'S\tTWO", ("000010011", "IT'S\tTWO")),
         ("000010011\t", ("000010011", "")),
     ],
 )
 def test_lines_are_split_at_the_first_blank_or_tab(line: str, parsed: tuple[str, str]) -> None:
-    assert script.parse_line(line) == parsed
+    assert parse_line(line) == parsed
+
+
+def test_a_key_that_stands_twice_and_undecodable_lists_are_told(corpus: Path, tmp_path: Path) -> None:
+    path = corpus / "train/text"
+    path.write_text(path.read_text() + "000010000\tANOTHER TEXT\n")
+    report = prepare(corpus, tmp_path / "out", dry_run=True)
+    assert (report.kept, report.repairs) == (28, {"text: key stands twice, the first line is kept": 1})
+    path.write_bytes(path.read_bytes() + b"\xff\xfe")
+    with pytest.raises(CorpusError, match=r"train/text: cannot be read as UTF-8"):
+        prepare(corpus, tmp_path / "out", dry_run=True)
+
+
+@pytest.mark.parametrize("content", ['["000010000"]', '{"000010000": 8}'])
+def test_scores_of_another_shape_are_refused(corpus: Path, tmp_path: Path, content: str) -> None:
+    (corpus / "scores.json").write_text(content)
+    with pytest.raises(CorpusError, match=r"scores\.json: not the scores of this corpus, which are one JSON object with an object for each"):
+        prepare(corpus, tmp_path / "out")
+
+
+@fuzz()
+@given(name=st.sampled_from(["wav.scp", "text", "utt2spk", "spk2gender", "spk2age"]), damage=places)
+def test_spoilt_lists_lose_no_row(corpus: Path, tmp_path: Path, name: str, damage: list[tuple[float, int, bytes | str]]) -> None:
+    path = corpus / "train" / name
+    good = path.read_bytes()
+    try:
+        path.write_bytes(spoil(good, damage))
+        try:
+            report = prepare(corpus, tmp_path / "out", dry_run=True, allow_missing=True)
+        except CorpusError:
+            return
+        keys = [{*read_list(corpus / split / "text", Intake()), *read_list(corpus / split / "wav.scp", Intake())} for split in ("train", "test")]
+        assert report.kept + sum(report.dropped.values()) == sum(map(len, keys))
+        assert report.kept >= 8
+    finally:
+        path.write_bytes(good)

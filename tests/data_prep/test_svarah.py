@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from fuzzing import fuzz, lines_in
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speechadapt.audio.waveform import read_info
@@ -172,7 +173,7 @@ def test_again_and_after_an_interruption_the_same_bytes(corpus: Path, tmp_path: 
     assert {path: path.read_bytes() for path in before} == before
 
 
-@settings(max_examples=100, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz()
 @given(st.data())
 def test_any_lists_are_counted_or_refused(corpus: Path, tmp_path: Path, data: st.DataObject) -> None:
     write_lists(corpus, CLIPS)
@@ -185,4 +186,4 @@ def test_any_lists_are_counted_or_refused(corpus: Path, tmp_path: Path, data: st
         report = prepare(corpus, tmp_path / "out", dry_run=True, allow_missing=True)
     except CorpusError:
         return
-    assert report.rows_read == report.kept + sum(report.dropped.values())
+    assert report.rows_read == report.kept + sum(report.dropped.values()) == lines_in((corpus / "svarah_manifest.json").read_bytes())

@@ -7,6 +7,7 @@ from typing import Any
 import hypothesis
 import hypothesis.strategies as st
 import pytest
+from fuzzing import fuzz
 from reruns import contents
 
 from speechadapt.bundled import load_bundled
@@ -67,6 +68,7 @@ def test_rows_carry_everything_the_corpus_says(corpus: Path, tmp_path: Path) -> 
     assert "no folder of ag, bs, gr, lu, sg: these dialects were not read" in report.notes
     u = read_rows(tmp_path / "out")["swissdial-zh-0004"]
     assert u.to_json() == {
+        "audio_sha1": u.audio_sha1,
         "audio_filepath": "audio/swissdial-zh-0004.flac",
         "duration": 0.58,
         "text": "I zele füf.",
@@ -196,7 +198,7 @@ values = st.one_of(st.none(), st.booleans(), st.integers(-2, 12), st.text(max_si
 names = st.sampled_from(["id", "de", "thema", "ch_zh", "ch_be", "ch_vs", "ch_xx"])
 
 
-@hypothesis.settings(derandomize=True, deadline=None, max_examples=120, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@fuzz(120)
 @hypothesis.given(odd=st.lists(st.one_of(values, st.dictionaries(names, values, max_size=6)), max_size=4))
 def test_any_list_is_read_or_refused(tmp_path: Path, write_tone: Any, odd: list[Any]) -> None:
     root = tmp_path / "fuzz"

@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from fuzzing import fuzz, lines_in, places, spoil
+from hypothesis import given
+from hypothesis import strategies as st
 
 from speechadapt.bundled import load_bundled
 from speechadapt.data.manifest import Manifest
@@ -47,6 +50,7 @@ def test_a_table_without_splits_becomes_one_manifest(folder: Path, tmp_path: Pat
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["all.jsonl", "audio", "corpus.json", "prep_report.json"]
     first, second, third = Manifest.read(tmp_path / "out/all.jsonl")
     assert first.to_json() == {
+        "audio_sha1": first.audio_sha1,
         "id": "table-000", "audio_filepath": "audio/table-000.flac", "duration": 0.6, "text": "Put the kettle on, please.",
         "text_raw": "Put the kettle on, please.", "speaker": "table:007", "gender": "female", "accent": "northern_irish",
         "accent_raw": "Northern Irish", "region": "Ulster", "meta": {"note": "first"},
@@ -214,3 +218,23 @@ def test_times(value: str | None, seconds: float | None) -> None:
 def test_times_that_are_none(value: str) -> None:
     with pytest.raises(AudioError, match=f'"{value}" is not a time of 0 or more'):
         parse_time(value)
+
+
+@fuzz()
+@given(delimiter=st.sampled_from(["\t", ",", ";", "|"]), quoting=st.sampled_from([None, "none"]), damage=places)
+def test_spoilt_tables_lose_no_row(
+    folder: Path, tmp_path: Path, delimiter: str, quoting: str | None, damage: list[tuple[float, int, bytes | str]]
+) -> None:
+    lines = [("path", "text", "speaker", "start"), *((f"clips/{n:03d}.wav", f'say "{n}"', f"s{n}", "0.1") for n in range(4))]
+    path = folder / "fuzz.csv"
+    path.write_bytes(spoil("\n".join(delimiter.join(line) for line in lines).encode(), damage))
+    try:
+        report = prepare(path, tmp_path / "out", {"quoting": quoting}, dry_run=True, allow_missing=True)
+    except CorpusError:
+        return
+    counted = report.kept + sum(report.dropped.values())
+    assert counted == report.facts["parsed_rows"]
+    if report.facts["quoting"] == "none" and report.facts["encoding"] == "utf-8-sig":
+        assert counted == lines_in(path.read_bytes()) - 1
+    elif counted != report.facts["physical_lines"] - 1:
+        assert report.notes[0].startswith(f"{report.facts['physical_lines'] - 1} lines gave {counted} rows")

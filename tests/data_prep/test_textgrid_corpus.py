@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from fuzzing import fuzz
+from hypothesis import given
 from hypothesis import strategies as st
 from praat_files import Tier, long_textgrid, short_textgrid
 from reruns import assert_reruns_change_nothing
@@ -94,6 +94,7 @@ def test_phrases_are_cut_to_the_sample_and_every_loss_is_counted(corpus: Path, t
     ]  # fmt: skip
     u = rows["textgrid-s1-0000500"]
     assert u.to_json() == {
+        "audio_sha1": u.audio_sha1,
         "audio_filepath": "audio/textgrid-s1-0000500.flac", "duration": 0.75, "id": "textgrid-s1-0000500", "language": "en",
         "meta": {"tier": "utt"}, "recording": "textgrid:s1.wav", "text": 'She said ""no"".', "text_raw": 'She said ""no"".',
     }  # fmt: skip
@@ -311,7 +312,7 @@ GOOD = long_textgrid(UTT, WORDS, PHONES, BELL)
 
 
 @given(st.data())
-@hypothesis_settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz()
 def test_damaged_files_never_break_the_run(tmp_path: Path, data: st.DataObject) -> None:
     root = tmp_path / "fuzz"
     if not (root / "good.wav").is_file():

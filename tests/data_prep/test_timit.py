@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from fuzzing import fuzz
+from hypothesis import given
 from hypothesis import strategies as st
 from reruns import assert_reruns_change_nothing
 
@@ -78,6 +79,7 @@ def test_sphere_is_read_and_rows_say_all_the_corpus_says(corpus: Path, tmp_path:
     assert report.rows_read == report.kept + sum(report.dropped.values()) == 36
     row = rows_of(tmp_path / "out")["fcjf0_sx37"]
     assert row.to_json() == {
+        "audio_sha1": row.audio_sha1,
         "id": "timit-fcjf0_sx37", "audio_filepath": "audio/timit-fcjf0_sx37.flac", "duration": 0.8,
         "text": "Critical equipment needs proper maintenance.", "text_raw": "Critical equipment needs proper maintenance.",
         "speaker": "timit:fcjf0", "gender": "female", "accent": "new_england", "accent_raw": "New England", "region": "New England",
@@ -184,7 +186,7 @@ def test_texts_follow_two_numbers(content: str, text: str | None) -> None:
 PARTS = st.sampled_from([b"0", b" ", b"46797", b"word", b"\t", b"\n", b"\r", b"\0", b"\xff", "\u2028".encode(), "\u0663".encode(), b"9" * 5000])
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz(150)
 @given(content=st.one_of(st.binary(max_size=30), st.lists(PARTS, max_size=8).map(b"".join)))
 def test_any_text_is_read_or_counted(content: bytes, tmp_path: Path, write_tone: Any) -> None:
     folder = tmp_path / "TRAIN/DR1/FCJF0"

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from fuzzing import fuzz
+from hypothesis import given
 from hypothesis import strategies as st
 from reruns import assert_reruns_change_nothing
 
@@ -73,6 +74,7 @@ def test_an_utterance_is_one_row_whatever_the_microphones(corpus: Path, tmp_path
         'row "p315_001": no txt/p315/p315_001.txt (Text unavailable). Speaker p315 has none; unpack the rest again.'
     )
     assert rows_of(tmp_path / "out")["p225_003"].to_json() == {
+        "audio_sha1": rows_of(tmp_path / "out")["p225_003"].audio_sha1,
         "id": "vctk-p225_003", "audio_filepath": "audio/vctk-p225_003.flac", "duration": 0.55, "text": "We also need a small plastic snake.",
         "text_raw": '"We also need a small plastic snake."', "speaker": "vctk:p225", "gender": "female", "age": "23", "accent": "en_england",
         "accent_raw": "English", "region": "Southern England", "language": "en", "meta": {"microphone": 1},
@@ -191,7 +193,7 @@ def test_quotes_around_a_sentence(text: str, plain: str) -> None:
     assert script.strip_quotes(text) == plain
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz(150)
 @given(
     info=st.one_of(st.binary(max_size=60), st.lists(st.sampled_from(["p225", " ", "23", "F", "(", ")", "\n", "\0", "ID AGE"]), max_size=12)),
     text=st.one_of(st.binary(max_size=30), st.sampled_from([b'"', b'""', b"\r", "\u2028".encode(), b"x" * 5000])),

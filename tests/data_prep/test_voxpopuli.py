@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import HealthCheck, given, settings
+from fuzzing import fuzz
+from hypothesis import given
 from hypothesis import strategies as st
 
 from speechadapt.audio.waveform import read_info, read_waveform
@@ -199,7 +200,7 @@ def test_vads_that_are_none(value: str) -> None:
     assert caught.value.reason == "out-of-range"
 
 
-@settings(max_examples=100, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@fuzz()
 @given(st.data())
 def test_any_annotations_are_counted_or_refused(sessions: Path, tmp_path: Path, data: st.DataObject) -> None:
     session = "20090204-0900-PLENARY"
