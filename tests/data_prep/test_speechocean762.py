@@ -138,7 +138,7 @@ def test_a_sentence_in_both_splits_is_reported_and_test_keeps_it(corpus: Path, t
     assert report.overlap["train-test"]["speakers"] == 0
     with pytest.raises(CorpusError, match=r"--strict refuses this corpus: 5 rows dropped as not-in-wav\.scp; .*train and test share 1 sentences"):
         prepare(corpus, tmp_path / "strict", strict=True)
-    assert sorted(path.name for path in (tmp_path / "strict").iterdir()) == ["audio", "prep_report.json"]
+    assert sorted(path.name for path in (tmp_path / "strict").iterdir()) == [".prepare", "audio", "prep_report.json"]
 
 
 def test_scores_choose_train_rows_and_never_test_rows(corpus: Path, tmp_path: Path) -> None:

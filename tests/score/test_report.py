@@ -117,7 +117,7 @@ def test_an_unknown_field_lists_the_fields(make_manifest: ManifestMaker) -> None
         score(manifest, [Hypothesis(id="a", text="one")], system="x", by=("acent", "speaker"))
     assert str(caught.value) == (
         'cannot group by "acent": no utterance of "test" has it. There are: id, audio_filepath, duration, text, offset, text_raw, speaker, '
-        "gender, age, accent, accent_raw, l1, region, language, recording, split, device. Check the spelling."
+        "gender, age, accent, accent_raw, l1, region, language, recording, split, audio_sha1, device. Check the spelling."
     )
 
 
