@@ -13,7 +13,9 @@ only imported the same modules.
 """
 
 import argparse
+import itertools
 import json
+import random
 import resource
 import subprocess
 import sys
@@ -29,7 +31,8 @@ from tabulate import tabulate
 from speechadapt.data.manifest import Manifest, stream_manifest
 from speechadapt.preparation import Corpus, CorpusRow, PrepareOptions, available_cores, finish_corpus
 
-WORDS = ("the", "old", "sailor", "asked", "whether", "any", "train", "would", "leave", "before", "morning", "because", "his", "sister", "waited")
+SYLLABLES = ("ba", "do", "fe", "gi", "ha", "jo", "ke", "li", "ma", "no", "pe", "ri", "sa", "to", "ve", "wi")
+WORDS = tuple("".join(parts) for length in (1, 2, 3) for parts in itertools.product(SYLLABLES, repeat=length))
 CORPUS = Corpus(
     name="common_voice", title="Common Voice", license="CC0-1.0", commercial_use="yes", home="here", expects="clips.", accent_label="accents",
     language="en",
@@ -37,8 +40,9 @@ CORPUS = Corpus(
 
 
 def sentence(number: int) -> str:
-    """Ten words, seldom the same twice."""
-    return " ".join(WORDS[(number * (place + 7) + number // (place + 1)) % len(WORDS)] for place in range(10))
+    """Ten words, some much more frequent than others, seldom the same ten twice."""
+    choose = random.Random(number)
+    return " ".join(WORDS[int(len(WORDS) ** choose.random()) - 1] for _ in range(10))
 
 
 def write_lines(path: Path, count: int) -> None:

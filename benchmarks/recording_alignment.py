@@ -8,7 +8,7 @@ Sentences of the synthetic voice are put one after the other with pauses of 0.3 
 half are said but not written, half are written but not said.
   right      sentences both said and written whose text lies, whole, in one row, and whose row holds no word of another that is not said
   cut ends   rows: how far the cut (its padding taken off) is from where the voice begins and ends, median and 95th percentile, in seconds
-  planted    sentences said only that were told as speech without text, and written only that were rejected; and those that got into a row
+  planted    sentences said only in whose place something was rejected, and written only that were rejected; and those that got into a row
   hear, all  wall seconds of the model alone, and of everything; peak memory of the process, in MB, and how much of it came with the recording
 """
 
@@ -77,8 +77,7 @@ def judge(found: SegmentedRecording, sentences: list[tuple[str, str, float, floa
     off = [np.abs(starts - segment.start - pad).min() for segment in found.segments]
     off += [np.abs(ends - segment.end + pad).min() for segment in found.segments]
     inside = [(segment.start, segment.end) for segment in found.segments]
-    told = [part for part in found.rejected if part.reason == "speech-without-text"]
-    heard = sum(any(part.start < end and part.end > start for part in told) for _, _, start, end in unwritten)
+    heard = sum(any(part.start < end and part.end > start for part in found.rejected) for _, _, start, end in unwritten)
     rejected = " ".join(part.text for part in found.rejected)
     slipped = sum(any(text in segment.text for segment in found.segments) for text in unsaid)
     slipped += sum(any(start > low and end < high for low, high in inside) for _, _, start, end in unwritten)

@@ -77,7 +77,7 @@ class Settings:
     Attributes:
         name: of the corpus, put before ids and speakers. license, language (BCP-47): of all rows; the language also spells out numbers.
         model: the CTC model that finds the words: a folder or Hub id of one that writes the language, such as
-            facebook/wav2vec2-base-960h for English. adapter: a folder of an adapter for it.
+            facebook/wav2vec2-base-960h for English. adapter: a folder of an adapter for it, which knows its base itself.
         min_confidence, max_cer: what a phrase must reach, from 0 to 1, and may not exceed. A strong accent is heard badly too: lower the one
             and raise the other, and look into OUT/rejected.csv.
         longest: seconds of a row. gap: longest pause between two sentences of one row. pad: silence at both ends.
@@ -335,7 +335,7 @@ def segment_all(
     intake: Intake,
 ) -> dict[str, SegmentedRecording]:
     """Every recording with its transcript found in it, by key; what was heard in an earlier run, and is still the same, is not heard again."""
-    if settings.model is None:
+    if settings.model is None and settings.adapter is None:
         raise MisuseError(
             f'"{sources[0].place}" has a transcript, but no model was named that could find it there. Name a CTC model that writes its language: '
             "--set model=facebook/wav2vec2-base-960h (English), a folder, or embedded:wav2vec2-small (synthetic English only)."
@@ -386,6 +386,7 @@ def read_alignment(path: Path, fingerprint: str) -> SegmentedRecording | None:
 
 def make_rows(one: Source, segmented: SegmentedRecording, corpus: Corpus, settings: Settings) -> list[CorpusRow]:
     """The utterances of a recording as rows."""
+    aligner = " + ".join(str(name) for name in (settings.model, settings.adapter) if name is not None)
     speaker = one.about.get("speaker")
     return [
         CorpusRow(
@@ -405,7 +406,7 @@ def make_rows(one: Source, segmented: SegmentedRecording, corpus: Corpus, settin
             region=one.about.get("region"),
             language=one.about.get("language"),
             recording=f"{corpus.name}:{one.place}",
-            meta={"confidence": segment.confidence, "aligned_cer": segment.cer, "aligned_by": settings.model},
+            meta={"confidence": segment.confidence, "aligned_cer": segment.cer, "aligned_by": aligner},
         )
         for segment in segmented.segments
     ]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(not Path("/proc/self/task").i
 
 COMMAND = [sys.executable, "-c", "from speechadapt.cli import main; raise SystemExit(main())", "prepare"]
 ROWS = 600
+TOKEN = secrets.token_hex(32)
+"""Of Rays that tests start, so that they neither need nor make one in the home folder."""
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -38,7 +41,8 @@ def report_of(folder: Path) -> dict[str, Any]:
 
 def environment(**extra: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    return {**kept, "RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "300", **extra}
+    ray = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_raylet_start_wait_time_s": "300", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+    return {**kept, **ray, **extra}
 
 
 def descendants(pid: int) -> set[int]:
@@ -193,5 +197,6 @@ def test_an_address_without_a_cluster_is_told(table: Path, tmp_path: Path) -> No
     ran = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
     assert ran.returncode == 2
     assert "--engine ray: there is no Ray at 127.0.0.1:1 (" in ran.stderr
+    assert "Where the cluster asks for a token, set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN" in ran.stderr
     assert "Traceback" not in ran.stderr
     assert not (tmp_path / "out").exists()

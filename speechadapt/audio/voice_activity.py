@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from speechadapt.audio.storage import OVERHANG
 from speechadapt.audio.waveform import open_recording
 from speechadapt.errors import AudioError, MissingExtraError
 from speechadapt.units import SAMPLING_RATE, Seconds
@@ -90,7 +91,7 @@ def _listen(vad: Any, recording: Path) -> tuple[NDArray[np.float32], int]:
             begin = max(0, first - WARM_UP_FRAMES)
             wanted = min((first + PIECE_FRAMES) * seconds, duration) - begin * seconds
             waveform = opened.read_waveform(offset=begin * seconds, duration=wanted)
-            if wanted - 0.5 > len(waveform) / SAMPLING_RATE:
+            if wanted - OVERHANG > len(waveform) / SAMPLING_RATE:
                 end = begin * seconds + len(waveform) / SAMPLING_RATE
                 raise AudioError("truncated", f"{recording}: decoding stops at {end:.2f} of {duration:.2f} s. Replace the file.")
             parts.append(vad.audio_forward(waveform)[first - begin :])

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from tqdm import tqdm
+
 from speechadapt.errors import CorpusError
 
 DELIMITERS = {"tab": "\t", "pipe": "|", "semicolon": ";", "comma": ","}
@@ -117,7 +119,7 @@ def stream_tsv(path: Path, *, required: Sequence[str] = (), repeated: str = "ref
         lacking = [name for name in required if name not in columns]
         if lacking:
             raise CorpusError(f"{path}: no column {', '.join(lacking)}; found {', '.join(columns)[:200]}. Check that this is the right table.")
-        for number, line in lines:
+        for number, line in tqdm(lines, desc=path.name, unit=" lines", disable=None, delay=2, leave=False):  # seen only where it takes long
             yield _stream_line(number, line, len(names), columns)
 
 

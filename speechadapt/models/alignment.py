@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import torch
 import torchaudio
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 LEAST_LOGPROB = -1e4
 """Instead of minus infinity, with which paths cannot be compared."""
+
+APART = 1e-5
+"""By at most so much every frame's blank is made less likely, each by another part of it. Where a token may be reached from a blank and from the
+token before it at exactly the same cost, torchaudio takes the worst way instead of one of them (pytorch/audio issue 4221, torchaudio 2.11)."""
 
 
 def word_times(log_probs: torch.Tensor, ids: Sequence[int], vocabulary: Vocabulary, seconds_per_frame: Seconds) -> tuple[Word, ...]:
@@ -126,6 +131,9 @@ def align_tokens(log_probs: torch.Tensor, ids: Sequence[int], blank: int) -> tup
             "Check that the text belongs to the clip.",
         )
     # on the processor: a clip takes a millisecond, and not every build of torchaudio can do it elsewhere
-    emissions = log_probs.detach().float().cpu().clamp(min=LEAST_LOGPROB)[None].contiguous()
-    paths, scores = torchaudio.functional.forced_align(emissions, torch.tensor([list(ids)], dtype=torch.int32), blank=blank)
-    return paths[0].long(), scores[0]
+    emissions = log_probs.detach().float().cpu().clamp(min=LEAST_LOGPROB)
+    apart = emissions.double()
+    apart[:, blank] -= APART * torch.from_numpy(np.random.default_rng(0).random(len(emissions)))
+    paths, _ = torchaudio.functional.forced_align(apart[None].contiguous(), torch.tensor([list(ids)], dtype=torch.int32), blank=blank)
+    path = paths[0].long()
+    return path, emissions.gather(1, path[:, None])[:, 0]

@@ -103,7 +103,8 @@ def _within_limits(part: Manifest, sounds: dict[str, Sound], name: str, options:
         if reason is not None:
             intake.leave_out(u.id, *reason, split=name)
         else:
-            rows.append(dataclasses.replace(u, audio_sha1=sounds[u.id].digest or None))
+            digest = sounds[u.id].digest or None
+            rows.append(u if u.audio_sha1 == digest else dataclasses.replace(u, audio_sha1=digest))
     return Manifest(rows, folder=part.folder, name=name)
 
 

@@ -43,6 +43,13 @@ ROWS_OF_A_PROCESS = 32
 """Fewer are not worth the start of another process."""
 
 
+class Flagged(dict[str, Sound]):
+    """Sounds by id, of which only those with quality flags are held."""
+
+    def __missing__(self, key: str) -> Sound:
+        return Sound(id=key, outcome="measured")
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
     """An utterance without its duration, the row it comes from, and the place of that row in the order they were given in."""
@@ -113,6 +120,7 @@ def _finish(
     del utterances
     parts = settle(divide(whole, options, intake), sounds, options, intake)
     del whole
+    sounds = Flagged({key: sound for key, sound in sounds.items() if sound.flags})
     if not parts:
         raise CorpusError(f"{source}: none of {rows_read} rows is left ({intake.reasons}). Correct the corpus or the options.")
     report = PrepReport(
@@ -339,9 +347,11 @@ def _place(draft: Draft, sound: Sound, options: PrepareOptions) -> Utterance:
     """The utterance with its measured duration; left in place it points to the source and its segment."""
     utterance, row = draft.utterance, draft.row
     if options.in_place and isinstance(row.audio, Path):
-        return dataclasses.replace(utterance, audio_filepath=str(row.audio.resolve()), offset=row.offset, duration=sound.duration)
+        return dataclasses.replace(
+            utterance, audio_filepath=str(row.audio.resolve()), offset=row.offset, duration=sound.duration, audio_sha1=sound.digest or None
+        )
     meta = {**utterance.meta, "bandwidth": "narrow"} if "narrow-band" in sound.flags else utterance.meta
-    return dataclasses.replace(utterance, duration=sound.duration, meta=meta)
+    return dataclasses.replace(utterance, duration=sound.duration, audio_sha1=sound.digest or None, meta=meta)
 
 
 def _require_audio(rows_read: int, usable: int, corpus: Corpus, source: Path | str, options: PrepareOptions, intake: Intake) -> None:

@@ -111,7 +111,8 @@ def _connect(ray: Any, address: str | None, workers: int | None) -> bool:
         where = "on this machine" if address is None else f"at {address}"
         raise MisuseError(
             f"--engine ray: there is no Ray {where} ({' '.join(str(error).split())[:300]}). Start one with `ray start --head` there and "
-            "`ray start --address HOST:PORT` on the others, or leave --ray-address and RAY_ADDRESS out."
+            "`ray start --address HOST:PORT` on the others, or leave --ray-address and RAY_ADDRESS out. Where the cluster asks for a token, set "
+            "RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to what `ray get-auth-token` shows there."
         ) from error
     return True
 

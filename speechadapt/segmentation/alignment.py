@@ -177,11 +177,11 @@ def _find_cuts(phrases: Sequence[Sequence[int]], heard: Heard, emissions: Emissi
         if run.length > 2 * MARGIN:
             if _differ(before, run):
                 cut(run, MARGIN)
+            for offset in range(MARGIN, run.length - MARGIN):
+                if int(heard.frames[run.heard + offset]) - (cuts[-1].frame if cuts else 0) >= frames:
+                    cut(run, offset)
             if _differ(run, after):
                 cut(run, run.length - MARGIN)
-            middle = run.length // 2
-            if int(heard.frames[run.heard + middle]) - (cuts[-1].frame if cuts else 0) >= frames:
-                cut(run, middle)
         before = run
     agreed = Counter(place[run.text + offset][0] for run in runs for offset in range(run.length))
     return cuts, [round(agreed[number] / max(1, len(phrase)), 2) for number, phrase in enumerate(phrases)]

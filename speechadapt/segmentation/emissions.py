@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from speechadapt.adapt.adapter import merged
 from speechadapt.audio.storage import OVERHANG, SAME_LENGTH
 from speechadapt.audio.waveform import Recording, Waveform, open_recording
 from speechadapt.errors import AudioError
@@ -78,7 +79,7 @@ def listen(model: CTCModel, recording: Path, tokens: Iterable[int], *, progress:
         pieces = max(1, math.ceil(duration / STEP))  # one without samples is refused when it is read
         at_once = 1 if model.device.type == "cpu" else WINDOWS_AT_ONCE
         bar = tqdm(total=pieces, desc=f"hear {recording.name}", unit=" pieces", disable=None if progress else True, file=sys.stderr)
-        with bar:
+        with bar, merged(model):
             for first in range(0, pieces, at_once):
                 group = range(first, min(first + at_once, pieces))
                 windows = [_read_window(opened, piece, duration) for piece in group]

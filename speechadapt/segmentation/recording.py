@@ -13,14 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
+from speechadapt.adapt.adapter import load_adapter, read_adapter
 from speechadapt.errors import LabelError, MisuseError
 from speechadapt.models.ctc import CTCModel
+from speechadapt.models.load import load_model
 from speechadapt.models.vocabulary import Vocabulary
 from speechadapt.segmentation.alignment import Heard, Limits, Placed, place_phrases
 from speechadapt.segmentation.cutting import Sounding, find_edges, group_phrases
 from speechadapt.segmentation.emissions import Emissions, listen
 from speechadapt.segmentation.phrases import MOST_WORDS, Phrase, join_phrases, split_phrases
-from speechadapt.transcriber import Transcriber
 from speechadapt.units import Seconds
 
 STRAY_LETTERS = 3
@@ -140,19 +141,31 @@ class SegmentedRecording:
         return cls(**{**row, "segments": segments, "rejected": rejected})
 
 
-def load_aligner(base: str, adapter: Path | None = None, *, language: str | None = None) -> CTCModel:
+def load_aligner(base: str | None, adapter: Path | None = None, *, language: str | None = None) -> CTCModel:
     """Load a CTC model for `segment_recording`, an adapter inside if there is one.
 
+    Args:
+        base: a folder, a Hub id or `embedded:NAME`; None takes the one the adapter was trained on.
+        adapter: folder of an adapter made by speechadapt.
+        language: of the transcripts; None takes the adapter's.
+
     Raises:
-        MisuseError: the model is of another family, or has no output layer.
+        MisuseError: neither is given, or the model is of another family, or has no output layer.
         ModelError, AdapterError: it cannot be used.
     """
-    model = Transcriber(base, adapter, language=language).model
+    facts = None if adapter is None else read_adapter(adapter)
+    if facts is not None:
+        base, language = base or facts.base_id, language or facts.language
+    if base is None:
+        raise MisuseError("neither a base model nor an adapter was given. Give at least one of them.")
+    model = load_model(base, language=language)
     if not isinstance(model, CTCModel):
         raise MisuseError(
             f"{base}: a model of the family {model.family}, which does not tell when it hears a letter. "
             "Choose a CTC model, such as one of wav2vec 2.0."
         )
+    if facts is not None:
+        load_adapter(model, facts.folder)
     if model.vocabulary is None:
         raise MisuseError(f"{base}: was only pretrained and has no output layer, so it writes nothing. Choose one that was trained to transcribe.")
     return model
@@ -174,7 +187,7 @@ def segment_recording(
     Raises:
         AudioError: not a recording, or one that cannot be decoded to its end.
     """
-    phrases = [one for phrase in split_phrases(transcript) if (one := _Spelled.read(phrase, model, settings)).ids or one.problem]
+    phrases = [one for phrase in _split(transcript, settings.remove) if (one := _Spelled.read(phrase, model, settings)).ids or one.problem]
     vocabulary = model.vocabulary
     if vocabulary is None:
         raise ValueError("the model has no output layer")  # `load_aligner` refuses it
@@ -186,8 +199,8 @@ def segment_recording(
         phrases = [_Spelled.read(phrase, model, settings) for phrase in better]
         placed, heard = place_phrases(emissions, [phrase.ids for phrase in phrases], vocabulary, limits)
     letters = heard.without(vocabulary.separator)
-    foreign = _solid(letters, [one for one in placed if one is not None and limits.allow(one)], emissions)
-    work = _Work(phrases=phrases, placed=placed, heard=heard, letters=letters, solid=foreign, emissions=emissions, vocabulary=vocabulary)
+    solid = _solid(letters, [one for one in placed if one is not None and limits.allow(one)], emissions)
+    work = _Work(phrases=phrases, placed=placed, heard=heard, letters=letters, solid=solid, emissions=emissions, vocabulary=vocabulary)
     sounding = _sound(work, [number for number, one in enumerate(placed) if limits.allow(one)])
     segments, long = _make_segments(work, sounding, settings)
     taken = [one for one in sounding if one.number not in long]
@@ -223,6 +236,25 @@ class _Spelled:
             return cls(raw=phrase, clean=clean, ids=tuple(model.make_labels(text, "phrase")))
         except LabelError as error:
             return cls(raw=phrase, clean=clean, problem=("unspellable", str(error).removeprefix('utterance "phrase": ')))
+
+
+def _split(transcript: str, marks: re.Pattern[str] | None) -> list[Phrase]:
+    """The phrases of a transcript; no mark is cut, whatever stands in it."""
+    if marks is None:
+        return split_phrases(transcript)
+    kept: list[str] = []
+
+    def put_aside(found: re.Match[str]) -> str:
+        if not found[0]:
+            return ""
+        kept.append(found[0])
+        return f"\ufdd0{len(kept) - 1}\ufdd1"  # two codes that are no characters and stand in no text
+
+    plain = marks.sub(put_aside, re.sub("[\ufdd0\ufdd1]", "", transcript))
+    return [
+        dataclasses.replace(phrase, text=" ".join(re.sub("\ufdd0([0-9]+)\ufdd1", lambda found: kept[int(found[1])], phrase.text).split()))
+        for phrase in split_phrases(plain)
+    ]
 
 
 def _cut_at_pauses(phrases: Sequence[_Spelled], placed: Sequence[Placed | None], limits: Limits, emissions: Emissions) -> list[Phrase]:
@@ -430,8 +462,8 @@ def _find_unwritten(work: _Work, taken: Sequence[Sounding]) -> list[RejectedPart
         begin = work.place(before.number).end + 1 if before.number >= 0 else 0
         end = work.place(after.number).start - 1 if after.number < len(work.phrases) else len(work.emissions.path)
         missing = sum(len(work.phrases[number].ids) for number in range(before.number + 1, after.number))
-        first, behind = np.searchsorted(work.letters.frames, [begin, max(begin, end)])
-        frames = work.letters.frames[first:behind]
+        first, behind = np.searchsorted(work.solid, [begin, max(begin, end)])
+        frames = work.solid[first:behind]
         if len(frames) - missing < LEAST_SPEECH:
             continue
         pauses = np.flatnonzero(np.diff(frames) * work.emissions.seconds_per_frame > SPEECH_GAP) + 1

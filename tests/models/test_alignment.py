@@ -1,5 +1,6 @@
 """Word times against frames whose letters are known, and against speech whose words were put in their places."""
 
+import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 
 import speechadapt
 from speechadapt.errors import LabelError
-from speechadapt.models.alignment import align_text, frames_needed, path_logprob, word_times
+from speechadapt.models.alignment import align_text, align_tokens, frames_needed, path_logprob, word_times
 from speechadapt.models.ctc import CTCModel, best_path
 from speechadapt.models.load import load_model
 from speechadapt.models.speech_model import DecodeSettings, Word
@@ -94,6 +95,25 @@ def test_a_text_that_cannot_fit_is_told() -> None:
         with pytest.raises(LabelError, match=f"the text needs 5 frames, .* but the clip has {len(frames)}") as told:
             word_times(frames, ids, ENGLISH, FRAME)
         assert told.value.reason == "more letters than frames"
+
+
+def test_no_path_is_likelier_even_where_many_are_equally_likely() -> None:
+    """Whole-numbered log-probabilities, so that ways through the frames tie; the likeliest is found by trying all."""
+    random = np.random.default_rng(0)
+    for _ in range(300):
+        frames, tokens = int(random.integers(2, 7)), int(random.integers(2, 5))
+        log_probs = -random.integers(0, 3, (frames, tokens)).astype(np.float32)
+        ids = random.integers(1, tokens, int(random.integers(1, 4))).tolist()
+        if frames_needed(ids) > frames:
+            continue
+        best = max(
+            sum(log_probs[frame, token] for frame, token in enumerate(path))
+            for path in itertools.product(range(tokens), repeat=frames)
+            if [token for token, _ in itertools.groupby(path) if token] == ids
+        )
+        path, scores = align_tokens(torch.from_numpy(log_probs), ids, 0)
+        assert [token for token, _ in itertools.groupby(path.tolist()) if token] == ids
+        assert float(scores.sum()) == best
 
 
 def test_no_text_has_no_words_even_in_no_frames() -> None:

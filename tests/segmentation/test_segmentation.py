@@ -10,13 +10,17 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 pytest.importorskip("hibari", reason="the synthetic voice is not installed")
 
 from long_recordings import LISTENER, RATE, Truth, put_together, some_sentences, speak
 
+from speechadapt.adapt.adapter import add_adapter, save_adapter
+from speechadapt.adapt.spec import AdapterSpec
 from speechadapt.errors import AudioError, MisuseError
 from speechadapt.models.ctc import CTCModel
+from speechadapt.models.load import load_model
 from speechadapt.segmentation import SegmentationSettings, SegmentedRecording, load_aligner, segment_recording
 from speechadapt.segmentation.emissions import CONTEXT, STEP, listen
 
@@ -208,6 +212,23 @@ def test_too_long_for_a_row_is_told(model: CTCModel, clips: dict[str, np.ndarray
     assert "perhaps with a pause inside" in part.message
 
 
+def test_an_adapter_hears_and_stays_as_it_was(ctc_folder: Callable[[str], Path], talk: tuple[Path, Truth], tmp_path: Path) -> None:
+    """A random base with a vocabulary of its own in an adapter: what is heard is what model and adapter write, and their weights are not touched."""
+    base = load_model(str(ctc_folder("wav2vec2-layer")), language="en", device="cpu")
+    base.fit_vocabulary(["они дома"], vocabulary="new")
+    add_adapter(base, AdapterSpec(rank=2))
+    save_adapter(base, AdapterSpec(rank=2), tmp_path / "adapter", train_fingerprint="f" * 64, accent="none", card="# Card\n")
+    adapted = load_aligner(None, tmp_path / "adapter")
+    assert adapted.language == "en"
+    before = {name: value.clone() for name, value in adapted.network.state_dict().items()}
+    found = find(adapted, talk[0], "Они дома. They are not.")
+    assert {part.text: part.reason for part in found.rejected if part.text} == {"Они дома.": "not-heard", "They are not.": "unspellable"}
+    after = adapted.network.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    with pytest.raises(MisuseError, match="neither a base model nor an adapter was given"):
+        load_aligner(None)
+
+
 def test_models_that_cannot_align(whisper_folder: Callable[[str], Path], ctc_folder: Callable[[str], Path]) -> None:
     with pytest.raises(MisuseError, match=r"a model of the family whisper, which does not tell when it hears a letter\. Choose a CTC model"):
         load_aligner(str(whisper_folder("english")))
@@ -227,6 +248,15 @@ def test_models_that_cannot_align(whisper_folder: Callable[[str], Path], ctc_fol
 def test_settings_that_mean_nothing(settings: dict[str, float], message: str) -> None:
     with pytest.raises(MisuseError, match=message):
         SegmentationSettings(**settings)  # type: ignore[arg-type]
+
+
+def test_marks_are_never_cut_and_never_sought(model: CTCModel, talk: tuple[Path, Truth]) -> None:
+    mark = "[a door opens. Somebody comes in,\nsits down and says nothing at all for a while? yes]"
+    text = " ".join([*TEXTS[:3], TEXTS[3].replace(" ", f" {mark} ", 3), *TEXTS[4:]])
+    found = find(model, talk[0], text, dataclasses.replace(APART, remove=re.compile(r"\[[^]]*\]")))
+    assert [segment.text for segment in found.segments] == TEXTS
+    assert found.segments[3].text_raw.count(" ".join(mark.split())) == 3
+    assert found.rejected == ()
 
 
 MARKS = SegmentationSettings(drop=re.compile("xxx"), remove=re.compile(r"\[[^]]*\]"), longest=3.0)
