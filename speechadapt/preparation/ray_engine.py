@@ -31,6 +31,9 @@ OBJECT_STORE = 100 << 20
 START_WAIT = "300"
 """Seconds that Ray may take to start on a busy machine, unless the environment says otherwise; its own limit is 60."""
 
+KNOCK = 10
+"""Seconds for the first answer of a cluster."""
+
 
 def map_on_ray(
     work: Callable[[list[One]], list[Other]],
@@ -88,8 +91,8 @@ def map_on_ray(
 
 
 def _import_ray() -> Any:
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", START_WAIT)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a Ray of our own tells nobody that it runs
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", START_WAIT)  # read when Ray is imported
     try:
         import ray
     except ImportError as error:
@@ -106,8 +109,9 @@ def _connect(ray: Any, address: str | None, workers: int | None) -> bool:
         if address is None:
             ray.init(address="local", num_cpus=workers or available_cores(), include_dashboard=False, object_store_memory=OBJECT_STORE, **quiet)
         else:
+            _knock(address)
             ray.init(address=address, **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         where = "on this machine" if address is None else f"at {address}"
         raise MisuseError(
             f"--engine ray: there is no Ray {where} ({' '.join(str(error).split())[:300]}). Start one with `ray start --head` there and "
@@ -115,6 +119,13 @@ def _connect(ray: Any, address: str | None, workers: int | None) -> bool:
             "RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to what `ray get-auth-token` shows there."
         ) from error
     return True
+
+
+def _knock(address: str) -> None:
+    """Ask whether anything listens at `HOST:PORT`, as Ray itself would go on trying for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK).close()
 
 
 def _results(ray: Any, reference: Any, done: int, total: int) -> Any:

@@ -260,28 +260,34 @@ def _split(transcript: str, marks: re.Pattern[str] | None) -> list[Phrase]:
 def _cut_at_pauses(phrases: Sequence[_Spelled], placed: Sequence[Placed | None], limits: Limits, emissions: Emissions) -> list[Phrase]:
     """The phrases of long sentences, and of text without marks, cut where the speaker pauses instead of in equal parts.
 
-    A sentence stays as it is if a part of it was not found, or its words cannot be told apart in what is spelled (a number is several).
+    Phrases that were not found stay as they are, and so do those whose words cannot be told apart in what is spelled (a number is several).
     """
     least = CUT_PAUSE / emissions.seconds_per_frame
     better: list[Phrase] = []
-    sentence: list[int] = []
+    words: list[str] = []
+    times: list[tuple[int, int]] = []
+
+    def divide(last: Phrase) -> None:
+        """Put the words that were gathered, `last` the phrase of the last of them, as phrases."""
+        for first, end in _divide_words([after[0] - before[1] for before, after in itertools.pairwise(times)], least) if words else ():
+            more = end < len(words)
+            better.append(Phrase(text=" ".join(words[first:end]), ends=not more and last.ends, spaced=more or last.spaced))
+        words.clear()
+        times.clear()
+
     for number, phrase in enumerate(phrases):
-        sentence.append(number)
-        if not phrase.raw.ends and number + 1 < len(phrases):
+        one, own = placed[number], phrase.raw.text.split()
+        inside = not phrase.raw.ends or (number > 0 and not phrases[number - 1].raw.ends)  # a part of a sentence
+        if one is None or not limits.allow(one) or not inside or phrase.raw != phrase.clean or len(own) != len(one.words):
+            divide(phrases[number - 1].raw)
+            better.append(phrase.raw)
             continue
-        found = [placed[one] for one in sentence if limits.allow(placed[one])]
-        words = [word for one in sentence for word in phrases[one].raw.text.split()]
-        times = [time for one in found if one is not None for time in one.words]
-        whole = len(found) == len(sentence) > 1 and len(words) == len(times)
-        if whole and all(phrases[one].raw == phrases[one].clean and phrases[one].raw.spaced for one in sentence[:-1]):
-            pauses = [after[0] - before[1] for before, after in itertools.pairwise(times)]
-            parts = _divide_words(pauses, least)
-            for first, last in parts:
-                ends = last == len(words) and phrase.raw.ends
-                better.append(Phrase(text=" ".join(words[first:last]), ends=ends, spaced=last < len(words) or phrase.raw.spaced))
-        else:
-            better += [phrases[one].raw for one in sentence]
-        sentence = []
+        words += own
+        times += one.words
+        if phrase.raw.ends or not phrase.raw.spaced:
+            divide(phrase.raw)
+    if phrases:
+        divide(phrases[-1].raw)
     return better
 
 

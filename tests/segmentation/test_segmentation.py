@@ -101,6 +101,8 @@ def test_without_any_mark_the_cuts_are_at_pauses(model: CTCModel, talk: tuple[Pa
     found = find(model, path, plain, SegmentationSettings(longest=10.0))
     assert " ".join(segment.text for segment in found.segments) == plain
     assert 4 <= len(found.segments) <= 12
+    half_wrong = find(model, path, f"{plain} {OTHERS[0].lower()} and {OTHERS[1].lower()}", SegmentationSettings(longest=10.0))
+    assert [segment.text for segment in half_wrong.segments[:3]] == [segment.text for segment in found.segments[:3]]
     edges = [edge for times in truth for edge in times]
     quiet = [segment for segment in found.segments[:-1] if min(abs(segment.end - 0.15 - edge) for edge in edges) < 0.2]
     assert len(quiet) >= len(found.segments) - 2  # nearly all are where a sentence ended
