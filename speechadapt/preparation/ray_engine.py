@@ -111,7 +111,7 @@ def _connect(ray: Any, address: str | None, workers: int | None) -> bool:
         else:
             _knock(address)
             ray.init(address=address, **quiet)
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # Ray has no class of its own for a start that fails, and raises bare ones
         where = "on this machine" if address is None else f"at {address}"
         raise MisuseError(
             f"--engine ray: there is no Ray {where} ({' '.join(str(error).split())[:300]}). Start one with `ray start --head` there and "
