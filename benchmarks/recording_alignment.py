@@ -74,8 +74,8 @@ def judge(found: SegmentedRecording, sentences: list[tuple[str, str, float, floa
     unwritten = [sentence for sentence in sentences if sentence[1] == "said"]
     right = sum(any(text in segment.text and not any(other in segment.text for other in unsaid) for segment in found.segments) for text, *_ in both)
     starts, ends = np.array([start for _, _, start, _ in both]), np.array([end for *_, end in both])
-    off = [np.abs(starts - segment.start - pad).min() for segment in found.segments]
-    off += [np.abs(ends - segment.end + pad).min() for segment in found.segments]
+    off = [np.abs(starts - segment.start - pad).min() for segment in found.segments if both]
+    off += [np.abs(ends - segment.end + pad).min() for segment in found.segments if both]
     inside = [(segment.start, segment.end) for segment in found.segments]
     heard = sum(any(part.start < end and part.end > start for part in found.rejected) for _, _, start, end in unwritten)
     rejected = " ".join(part.text for part in found.rejected)
@@ -83,9 +83,9 @@ def judge(found: SegmentedRecording, sentences: list[tuple[str, str, float, floa
     slipped += sum(any(start > low and end < high for low, high in inside) for _, _, start, end in unwritten)
     return {
         "sentences": len(both),
-        "right %": round(100 * right / len(both), 1),
+        "right %": round(100 * right / len(both), 1) if both else None,
         "rows": len(found.segments),
-        "cut off by": f"{np.median(off):.2f} / {np.percentile(off, 95):.2f}",
+        "cut off by": f"{np.median(off):.2f} / {np.percentile(off, 95):.2f}" if off else None,
         "planted": f"{heard}/{len(unwritten)} + {sum(text in rejected for text in unsaid)}/{len(unsaid)}",
         "slipped in": slipped,
     }

@@ -28,6 +28,8 @@ STRAY_LETTERS = 3
 """More letters than these between two phrases, and they are not put into one utterance: somebody says something that is not written."""
 LEAST_SPEECH = 10
 """Letters from which on speech without text is told."""
+LEAST_SHARE = 0.05
+"""Where less than this of the transcript and of the recording fit together, those few phrases are an accident, such as a usual sentence."""
 LONGEST_HEARD = 500
 """Letters of what was heard that are told of one part."""
 CUT_PAUSE: Seconds = 0.2
@@ -94,7 +96,7 @@ class RejectedPart:
     Attributes:
         start, end: seconds: between the phrases around it that were found. text: as written; empty for speech without text.
         heard: what was recognized there, for a person.
-        reason: a short fixed word: not-heard, extra-speech, too-long, unspellable, unintelligible, event-only,
+        reason: a short fixed word: not-heard, extra-speech, alone, too-long, unspellable, unintelligible, event-only,
             speech-without-text.
         confidence, cer: where it was put before it was taken out; None where nowhere.
         message: a sentence.
@@ -201,10 +203,12 @@ def segment_recording(
     letters = heard.without(vocabulary.separator)
     solid = _solid(letters, [one for one in placed if one is not None and limits.allow(one)], emissions)
     work = _Work(phrases=phrases, placed=placed, heard=heard, letters=letters, solid=solid, emissions=emissions, vocabulary=vocabulary)
-    sounding = _sound(work, [number for number, one in enumerate(placed) if limits.allow(one)])
+    numbers = [number for number, one in enumerate(placed) if limits.allow(one)]
+    alone = frozenset() if _belong_together(work, numbers) else frozenset(numbers)
+    sounding = _sound(work, [number for number in numbers if number not in alone])
     segments, long = _make_segments(work, sounding, settings)
     taken = [one for one in sounding if one.number not in long]
-    rejected = [*_reject_phrases(work, taken, long, limits), *_find_unwritten(work, taken)]
+    rejected = [*_reject_phrases(work, taken, long, alone, limits), *_find_unwritten(work, taken)]
     return SegmentedRecording(
         duration=round(emissions.duration, 3),
         phrases=len(phrases),
@@ -420,7 +424,17 @@ def _make_segment(work: _Work, group: Sequence[Sounding], left: int, right: int,
     )
 
 
-def _reject_phrases(work: _Work, taken: Sequence[Sounding], long: dict[int, AlignedSegment], limits: Limits) -> list[RejectedPart]:
+def _belong_together(work: _Work, numbers: Sequence[int]) -> bool:
+    """Whether enough of the transcript was found, or of what is said was written, for the phrases that were found to be no accident."""
+    written = sum(len(phrase.ids) for phrase in work.phrases)
+    found = sum(len(work.phrases[number].ids) for number in numbers)
+    said = sum(len(work.letters.between(work.place(number).start - 1, work.place(number).end + 1)) for number in numbers)
+    return not numbers or found >= LEAST_SHARE * written or said >= LEAST_SHARE * len(work.letters.ids)
+
+
+def _reject_phrases(
+    work: _Work, taken: Sequence[Sounding], long: dict[int, AlignedSegment], alone: frozenset[int], limits: Limits
+) -> list[RejectedPart]:
     """The phrases that are in no segment, with the place where each should be."""
     numbers = [one.number for one in taken]
     parts = []
@@ -434,6 +448,8 @@ def _reject_phrases(work: _Work, taken: Sequence[Sounding], long: dict[int, Alig
         if number in long:
             one = long[number]
             reason, told = "too-long", f"takes {one.end - one.start:.1f} s, perhaps with a pause inside. Write it as two sentences, or raise longest."
+        elif number in alone:
+            reason, told = "alone", f"it fits, but less than {LEAST_SHARE:.0%} of the transcript does, and of what is said: another recording's."
         elif phrase.problem is not None:
             reason, told = phrase.problem
         elif placed is None:

@@ -151,6 +151,21 @@ def test_the_transcript_of_another_recording_is_rejected_whole(model: CTCModel, 
     assert " ".join(part.text for part in found.rejected if part.text) == text
 
 
+def test_a_usual_sentence_in_the_transcript_of_another_recording_is_no_row(model: CTCModel, talk: tuple[Path, Truth]) -> None:
+    path, _ = talk
+    hour = some_sentences(300, seed=99)
+    found = find(model, path, " ".join([*hour[:150], TEXTS[0], *hour[150:]]))
+    assert [segment.text for segment in found.segments] == [TEXTS[0]]  # a twentieth of what is said: enough
+    long = path.with_name("long.wav")
+    waveform, _ = soundfile.read(path, dtype="float32")
+    soundfile.write(long, np.concatenate([waveform] + [waveform[round(2.9 * RATE) :]] * 5), RATE)
+    found = find(model, long, " ".join([*hour[:150], TEXTS[0], *hour[150:]]))
+    assert (found.segments, found.found) == ((), 0)
+    [part] = [part for part in found.rejected if part.text == TEXTS[0]]
+    assert (part.reason, part.confidence is not None and part.confidence > 0.5) == ("alone", True)
+    assert "less than 5% of the transcript does" in part.message
+
+
 def test_silence_has_no_segment(model: CTCModel, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "still.wav", np.random.default_rng(0).normal(0, 1e-3, 20 * RATE), RATE)
     found = find(model, tmp_path / "still.wav", TEXTS[0])
