@@ -99,6 +99,18 @@ def read_json(path: Path) -> Any:
         raise SpeechadaptError(f"{path}: not valid JSON ({error}). Write the file again.") from error
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """Read one JSON object.
+
+    Raises:
+        SpeechadaptError: the file is missing, is not JSON, or holds something else than an object.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise SpeechadaptError(f"{path}: {type(value).__name__}, expected one JSON object. Write the file again.")
+    return value
+
+
 def sha256_of(path: Path) -> str:
     """The hex sha256 of a file's bytes, read in pieces."""
     digest = hashlib.sha256()

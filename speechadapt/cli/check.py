@@ -100,6 +100,8 @@ def _refuse_misuse(options: argparse.Namespace) -> None:
             raise MisuseError(f"--{given[0]}: only a model uses it. Add --model BASE, such as openai/whisper-tiny.en.")
     if options.out is not None and options.out.suffix not in (".jsonl", ".csv"):
         raise MisuseError(f'--out {options.out}: ends in "{options.out.suffix}", must end in .jsonl or .csv. Change the name.')
+    if options.out is not None and options.out.resolve() in {path.resolve() for path in options.manifests}:
+        raise MisuseError(f"--out {options.out}: is a manifest that is checked, and would be lost. Choose another name.")
     repeated = [path for path, count in Counter(path.resolve() for path in options.manifests).items() if count > 1]
     if repeated:
         raise MisuseError(f"{repeated[0]}: given twice. Give each manifest once.")

@@ -36,7 +36,7 @@ from speechadapt.data.splits import (
 )
 from speechadapt.data.utterance import SPLITS
 from speechadapt.errors import ManifestError, MisuseError
-from speechadapt.files import atomic_folder, read_json, write_json
+from speechadapt.files import atomic_folder, read_object, write_json
 from speechadapt.units import Seconds
 
 ONCE = ("speaker", "speaker+sentence")
@@ -167,7 +167,7 @@ def _read_whole(data: Path) -> tuple[Manifest, dict[str, Any], list[str]]:
         manifests, folder = [Manifest.read(data / f"{name}.jsonl") for name in names], data
     else:
         manifests, folder = [Manifest.read(data)], data.parent
-    about = read_json(folder / CORPUS_FILE) if (folder / CORPUS_FILE).is_file() else {}
+    about = read_object(folder / CORPUS_FILE) if (folder / CORPUS_FILE).is_file() else {}
     name = about.get("name") or (folder.resolve().name if data.is_dir() else data.stem)
     joined = join_manifests(manifests, name=str(name))
     rows = [dataclasses.replace(u, audio_filepath=str(joined.folder / u.audio_filepath)) for u in joined]

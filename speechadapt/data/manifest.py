@@ -12,7 +12,7 @@ from typing import overload
 
 from speechadapt.data.utterance import Utterance
 from speechadapt.errors import ManifestError
-from speechadapt.files import atomic_path, read_json
+from speechadapt.files import atomic_path, read_object
 
 CORPUS_FILE = "corpus.json"
 
