@@ -85,13 +85,13 @@ def test_misuse_is_exit_code_2(files: Callable[[dict[str, str]], list[str]], cap
 def test_files_that_cannot_be_read(files: Callable[[dict[str, str]], list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     references, hypotheses = files(SAID)
     assert main(["score", references, str(tmp_path / "none.jsonl")]) == 1
-    assert capsys.readouterr().err == f"speechadapt score: {tmp_path / 'none.jsonl'}: no such file. Check the path of the hypotheses.\n"
+    assert capsys.readouterr().err == f"speechadapt score: {tmp_path / 'none.jsonl'}: no such file or folder. Check the path.\n"
     broken = {
         b'{"id": "u1", "text": 3}\n': 'hypothesis "u1" ({place}, line 1): text is 3, must be text in quotes (it may be empty). Correct the line.',
         b'{"id": "u1", "text": "a", "seconds": "x"}\n': (
             "hypothesis \"u1\" ({place}, line 1): seconds is 'x', must be a finite number or absent. Correct the line."
         ),
-        b'{"id": "u1", "text": "\xff"}\n': "{place}: not UTF-8 text (byte 22). Save the hypotheses as UTF-8.",
+        b'{"id": "u1", "text": "\xff"}\n': "{place}, line 1: not UTF-8 text (invalid start byte). Save it as UTF-8.",
     }
     for content, message in broken.items():
         Path(hypotheses).write_bytes(content)
