@@ -31,6 +31,7 @@ from speechadapt.score.report import DEFAULT_GROUPS, ScoreReport, score
 from speechadapt.score.verdict import ComparisonSet, comparison_set, write_comparison
 from speechadapt.settings import to_json
 from speechadapt.text.languages import primary_language
+from speechadapt.text.normalize import normalizer_for
 from speechadapt.transcriber import Transcriber
 from speechadapt.units import clock
 
@@ -505,10 +506,3 @@ def adapt_and_prove(run: Run, job: AdaptJob) -> Verdict:
     adapted = score_sets(run, shipped, sets, system="adapted", normalizer=normalizer, by=job.by)
     short = score_short(run, shipped, sets, normalizer=normalizer, by=job.by)
     return prove(run, sets, base, adapted, short)
-
-
-def normalizer_for(language: str | None) -> str:
-    """`english` for English, `basic:LANGUAGE` for others, plain `basic` where nobody names a language."""
-    if language is None:
-        return "basic"
-    return "english" if primary_language(language) == "en" else f"basic:{language}"

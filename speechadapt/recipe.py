@@ -18,7 +18,6 @@ from speechadapt.experiment import (
     Verdict,
     load_shipped,
     make_synthetic,
-    normalizer_for,
     prove,
     random_base,
     read_sets,
@@ -31,6 +30,7 @@ from speechadapt.models.load import load_model
 from speechadapt.models.speech_model import DecodeSettings
 from speechadapt.runs import TYPED, Run, discarded_if_bare, open_run
 from speechadapt.settings import override, settings_of, to_json
+from speechadapt.text.normalize import normalizer_for
 
 __all__ = [
     "FULL", "SHORT", "AdapterSpec", "DecodeSettings", "Run", "Sets", "TrainSettings", "Verdict",

@@ -18,8 +18,7 @@ from speechadapt.data.findings import Finding, make_finding
 from speechadapt.data.manifest import Manifest
 from speechadapt.errors import AudioError, ManifestError
 from speechadapt.models.speech_model import DecodeSettings, SpeechModel
-from speechadapt.text.languages import primary_language
-from speechadapt.text.normalize import get_normalizer
+from speechadapt.text.normalize import get_normalizer, normalizer_for
 from speechadapt.transcriber import check_settings
 
 FAR = 3.5
@@ -98,8 +97,7 @@ def check_with_model(
     heard, unheard = _decode(model, part, settings, progress)
     languages = [u.language for u in part if u.language is not None]
     language = model.language or (statistics.mode(languages) if languages else None)
-    name = "english" if language is not None and primary_language(language) == "en" else f"basic:{language}" if language else "basic"
-    normalize = get_normalizer(name)
+    normalize = get_normalizer(normalizer_for(language))
     ids = [u.id for u in part if u.id in heard]
     texts = {u.id: normalize(u.text).replace(" ", "") for u in part if u.id in heard}
     said = {key: normalize(text).replace(" ", "") for key, text in heard.items()}
@@ -132,7 +130,7 @@ def check_with_model(
     return TranscriptCheck(
         manifest=part.name,
         model=model.base.id,
-        normalizer=name,
+        normalizer=normalize.name,
         rows=len(ids),
         heard=heard,
         cer=cer,

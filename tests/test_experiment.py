@@ -10,7 +10,7 @@ import pytest
 from speechadapt.data.manifest import Manifest
 from speechadapt.data.utterance import Utterance
 from speechadapt.errors import ManifestError, MisuseError, TrainingError
-from speechadapt.experiment import language_of, make_synthetic, normalizer_for, read_sets, score_short
+from speechadapt.experiment import language_of, make_synthetic, read_sets, score_short
 from speechadapt.models.load import load_model
 from speechadapt.runs import Run
 
@@ -140,10 +140,6 @@ def test_another_synthetic_corpus_lies_beside_the_english_one(run: Run, capsys: 
     assert "synthetic georgian: kept from the earlier start" in capsys.readouterr().err
     with pytest.raises(MisuseError, match='no data_prep script is called "synthetic_klingon"'):
         make_synthetic(run, "standard", corpus="synthetic_klingon", test=(2, 1))
-
-
-def test_the_normalizer_follows_the_language() -> None:
-    assert [normalizer_for(language) for language in ("en", "en-GB", "ka", None)] == ["english", "english", "basic:ka", "basic"]
 
 
 def test_the_short_window_is_scored_where_there_is_one(data: Path, run: Run, ctc_folder: Callable[[str], Path]) -> None:

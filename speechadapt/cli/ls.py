@@ -14,6 +14,14 @@ speechadapt ls recipes --json
 speechadapt ls adapters --runs runs
 """
 
+LANGUAGE_EXAMPLES = {
+    "basic:tr": "dotted and dotless i are two letters (also az, crh, tt)",
+    "basic:ar": "vowel signs left out, as everyday spelling does (also its dialects; basic:he for Hebrew)",
+    "basic:zh": "every character is a word, so WER is the character error rate; Latin words stay words (also ja, th, lo, km, my, bo)",
+    "basic:ar+fold": "alef, yaa and taa marbuta folded: for dialects, which have no spelling of their own",
+    "basic:hi+fold": "nasals as anusvara, nukta left out (also mr, ne, bn, as, pa, gu, or, te, kn)",
+    "basic:de+numbers": "digits as words; in any language that num2words knows",
+}
 Rows = list[dict[str, Any]]
 CORPUS_FIELDS = ("license", "commercial_use", "home", "expects", "accent_label")
 
@@ -87,9 +95,12 @@ def _models(options: argparse.Namespace) -> Rows:
 
 
 def _normalizers(options: argparse.Namespace) -> Rows:
-    from speechadapt.text.normalize import normalizers
+    from speechadapt.text.normalize import OPTIONS, get_normalizer, normalizers
 
-    return [{"name": one.name, "summary": one.summary, "version": one.version} for one in normalizers()]
+    rows = [{"name": one.name, "summary": one.summary, "version": one.version} for one in normalizers()]
+    for name, summary in LANGUAGE_EXAMPLES.items():
+        rows.append({"name": name, "summary": summary, "version": get_normalizer(name).version})
+    return [*rows, *({"name": f"+{option}", "summary": summary} for option, summary in OPTIONS.items())]
 
 
 def _adapters(options: argparse.Namespace) -> Rows:

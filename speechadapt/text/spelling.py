@@ -5,7 +5,7 @@ import unicodedata
 
 from speechadapt.errors import LabelError
 from speechadapt.text.languages import LanguageRules, language_rules, primary_language
-from speechadapt.text.normalize import APOSTROPHES, HYPHENS, JOINED_SCRIPTS, TATWEEL
+from speechadapt.text.signs import APOSTROPHES, HYPHENS, JOINED_SCRIPTS, TATWEEL
 
 DASHES = HYPHENS + "–—―−"
 SPOKEN_SYMBOLS = "%‰&@+=°§#×÷√∞№"
@@ -50,6 +50,15 @@ def spell_for_ctc(text: str, language: str | None, case: str | None) -> str:
     if rules.dotless_i and case == "upper":
         text = text.replace("i", "İ").replace("ı", "I")
     return " ".join(unicodedata.normalize("NFC", in_case(text, case)).split())
+
+
+def spell_numbers(text: str, language: str) -> str:
+    """The text with its digits as words, everything else as it was.
+
+    Raises:
+        LabelError: digits that cannot be spelled out.
+    """
+    return _numbers_as_words(text, language, primary_language(language))
 
 
 def has_case(letter: str) -> bool:

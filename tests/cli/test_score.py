@@ -77,8 +77,8 @@ def test_a_missing_hypothesis_fails_unless_asked_to_count_it_as_empty(
 def test_misuse_is_exit_code_2(files: Callable[[dict[str, str]], list[str]], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["score", *files(SAID), "--normalizer", "whisper"]) == 2
     assert capsys.readouterr().err == (
-        'speechadapt score: no normalizer is called "whisper"; there are: raw, basic, english, and basic:LANGUAGE (such as basic:tr). '
-        "Check the spelling.\n"
+        'speechadapt score: no normalizer is called "whisper"; there are: raw, basic, english, whisper-basic, whisper-basic-no-diacritics, '
+        "and basic:LANGUAGE (such as basic:tr), with the options +fold, +numbers, +fillers. Check the spelling.\n"
     )
 
 

@@ -123,7 +123,7 @@ def test_unspaced_languages_say_so() -> None:
 
 
 def test_names_and_versions() -> None:
-    assert [one.name for one in normalizers()] == ["raw", "basic", "english"]
+    assert [one.name for one in normalizers()] == ["raw", "basic", "english", "whisper-basic", "whisper-basic-no-diacritics"]
     assert all(one.version and one.summary for one in normalizers())
     from importlib.metadata import version
 
@@ -134,9 +134,9 @@ def test_names_and_versions() -> None:
 def test_an_unknown_name_lists_the_names(name: str) -> None:
     with pytest.raises(MisuseError) as caught:
         get_normalizer(name)
-    assert (
-        str(caught.value)
-        == f'no normalizer is called "{name}"; there are: raw, basic, english, and basic:LANGUAGE (such as basic:tr). Check the spelling.'
+    assert str(caught.value) == (
+        f'no normalizer is called "{name}"; there are: raw, basic, english, whisper-basic, whisper-basic-no-diacritics, and basic:LANGUAGE '
+        "(such as basic:tr), with the options +fold, +numbers, +fillers. Check the spelling."
     )
 
 
