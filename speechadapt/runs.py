@@ -49,6 +49,11 @@ class Run:
         return self.folder / "summary.md"
 
     @property
+    def page(self) -> Path:
+        """The verdicts, for people with a browser: charts, utterances, sound."""
+        return self.folder / "report.html"
+
+    @property
     def plot(self) -> Path:
         """WER by group, base against adapted."""
         return self.folder / "wer.png"
@@ -139,17 +144,18 @@ def _check_same(folder: Path, settings: dict[str, Any]) -> None:
     if not (folder / SETTINGS_FILE).is_file():
         raise MisuseError(f"{folder}: no {SETTINGS_FILE} in it, so it is no run folder that could be resumed. Give another --out.")
     first, again = ({key: value for key, value in one.items() if key != TYPED} for one in (read_json(folder / SETTINGS_FILE), settings))
-    for name, then, now in _differences(first, again):
+    for name, then, now in differences(first, again):
         raise MisuseError(
             f"{folder}: was started with {name} = {then!r}, now it is {now!r}; a resumed run keeps its settings. "
             "Give the same settings again, or another --out."
         )
 
 
-def _differences(then: Any, now: Any, name: str = "") -> list[tuple[str, Any, Any]]:
+def differences(then: Any, now: Any, name: str = "") -> list[tuple[str, Any, Any]]:
+    """Settings that differ: dotted name, value then, value now; objects are compared field by field."""
     if isinstance(then, dict) and isinstance(now, dict):
         keys = [*then, *(key for key in now if key not in then)]
-        return [one for key in keys for one in _differences(then.get(key), now.get(key), f"{name}.{key}" if name else key)]
+        return [one for key in keys for one in differences(then.get(key), now.get(key), f"{name}.{key}" if name else key)]
     return [] if then == now else [(name, then, now)]
 
 
