@@ -29,6 +29,7 @@ from speechadapt.preparation import (
     PrepareOptions,
     PrepReport,
     accent_slug,
+    archive_stem,
     finish_corpus,
     is_archive,
     is_junk,
@@ -143,11 +144,9 @@ def unpack_archives(root: Path, out: Path, options: PrepareOptions, chosen: Iter
         inner = archive.relative_to(audio)
         if not is_archive(archive) or is_junk(inner) or (names and accent_slug(inner.parts[0]) not in names):
             continue
-        stem = re.sub(r"(\.tar)?\.\w+$", "", archive.name)
+        stem = archive_stem(archive)
         folder = (out / UNPACKED).joinpath(*inner.parts[:-1], stem)
-        if options.dry_run and not folder.is_dir():
-            raise MisuseError(f"{archive}: is packed, and --dry-run writes nothing. Unpack it yourself, or run without --dry-run.")
-        found.append(unpack(archive, folder, intake))
+        found.append(unpack(archive, folder, intake, dry_run=options.dry_run))
     return [out / UNPACKED] if found else []
 
 

@@ -185,7 +185,7 @@ def read_file(stem: str, path: Path, recordings: Recordings, intake: Intake) -> 
         except CorpusError as error:
             reason, told = "broken-textgrid", str(error)
         else:
-            tier = choose_tier(grid.tiers)
+            tier = choose_tier(grid.tiers, intake)
             there = ", ".join(f'"{one.name[:40]}"' for one in grid.tiers[:20]) or "none"
             reason, told = "no-tier", f'file "{path.name}": no tier of utterances or words with text in it; there are: {there}. Check the file.'
     if tier is None:
@@ -205,10 +205,13 @@ def read_file(stem: str, path: Path, recordings: Recordings, intake: Intake) -> 
     return [describe(row, name) for row in rows]
 
 
-def choose_tier(tiers: Sequence[Tier]) -> Tier | None:
-    """The tier of utterances, else that of words, whichever has text in it."""
+def choose_tier(tiers: Sequence[Tier], intake: Intake) -> Tier | None:
+    """The tier of utterances, else that of words, whichever has text in it; of several the first, and the others are counted."""
     filled = [tier for tier in tiers if not tier.points and any(is_spoken(one.text) for one in tier.intervals)]
-    return next((tier for kind in (UTTERANCES, WORDS) for tier in filled if words_of(tier) & kind), None)
+    found = next((of_kind for kind in (UTTERANCES, WORDS) if (of_kind := [tier for tier in filled if words_of(tier) & kind])), [])
+    if len(found) > 1:
+        intake.repair("second tier of utterances or words in a file, the first is read", len(found) - 1)
+    return found[0] if found else None
 
 
 def words_of(tier: Tier) -> set[str]:

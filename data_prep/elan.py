@@ -104,6 +104,11 @@ def prepare(source: Path | str, out: Path, options: PrepareOptions, settings: Se
             message = f'file "{path.relative_to(root)}": none of the chosen tiers; there are: {there}. Choose another with --set tier_name=NAME.'
             intake.drop(file_key(path, root), "no-tier", message)
             continue
+        if not any(tier.annotations for tier in tiers):
+            there = ", ".join(f'"{tier.name[:40]}"' for tier in tiers[:20])
+            message = f'file "{path.relative_to(root)}": nothing is annotated in {there}. Annotate it or remove it.'
+            intake.drop(file_key(path, root), "empty-tier", message)
+            continue
         audio = recordings.find(path, media_names(document.media))
         lines = read_lines(tiers, path, root, media_origin(document.media, audio), settings, intake)
         rows += make_rows(

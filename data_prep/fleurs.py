@@ -106,9 +106,7 @@ def find_recordings(root: Path, split: str, out: Path, options: PrepareOptions, 
     if archive is None or places:
         return places or [root / "audio", root]
     folder = out / "unpacked" / split
-    if options.dry_run and not folder.is_dir():
-        raise MisuseError(f"{archive}: a dry run writes nothing, so it unpacks nothing. Unpack it yourself, or run without --dry-run.")
-    unpack(archive, folder, intake)
+    unpack(archive, folder, intake, dry_run=options.dry_run)
     return [folder / split, folder]
 
 

@@ -194,9 +194,7 @@ def find_folder(root: Path, name: str, out: Path, options: PrepareOptions, intak
     if archive is None or not archive.is_file():
         return None
     target = out / "unpacked" / name
-    if options.dry_run and not target.is_dir():
-        raise MisuseError(f"{archive}: is packed, and --dry-run writes nothing. Unpack it yourself, or run without --dry-run.")
-    folder = _recordings(unpack(archive, target, intake), name)
+    folder = _recordings(unpack(archive, target, intake, dry_run=options.dry_run), name)
     if folder is None:
         raise CorpusError(f"{archive}: no folder wav in it or in its folder {name}. Download it again.")
     return folder, target
@@ -293,7 +291,7 @@ def read_words(path: Path | None, top: Path) -> list[Segment]:
     """The words of an annotation file.
 
     Raises:
-        AudioError: reason no-annotation, outside-corpus, broken-textgrid or no-tier.
+        AudioError: reason no-annotation, outside-corpus, broken-textgrid, no-tier, several-tiers or empty-tier.
     """
     if path is None or not path.is_file():
         raise AudioError("no-annotation", "no TextGrid of that name in annotation/ or textgrid/. Unpack the corpus again.")
@@ -303,10 +301,15 @@ def read_words(path: Path | None, top: Path) -> list[Segment]:
         tiers = read_textgrid(path).tiers
     except CorpusError as error:
         raise AudioError("broken-textgrid", str(error)) from error
-    tier = next((tier for tier in tiers if tier.name.strip().casefold() in ("words", "word") and not tier.points), None)
-    if tier is None:
+    found = [tier for tier in tiers if tier.name.strip().casefold() in ("words", "word") and not tier.points]
+    if not found:
         raise AudioError("no-tier", f'{path.name} has no tier "words". Unpack the corpus again.')
-    return [Segment(start=one.start, end=one.end, text=one.text.strip()) for one in tier.intervals if is_spoken(one.text)]
+    if len(found) > 1:
+        raise AudioError("several-tiers", f'{path.name} has {len(found)} tiers "words". Remove all but one.')
+    words = [Segment(start=one.start, end=one.end, text=one.text.strip()) for one in found[0].intervals if is_spoken(one.text)]
+    if not words:
+        raise AudioError("empty-tier", f'{path.name} has nothing but silence in its tier "words". Unpack the corpus again.')
+    return words
 
 
 def tell_what_is_shared(rows: Sequence[CorpusRow], options: PrepareOptions, settings: Settings, intake: Intake) -> None:

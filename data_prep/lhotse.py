@@ -115,7 +115,8 @@ def read_pair(pair: ManifestPair, roots: tuple[Path, ...], settings: Settings, i
     recordings: dict[str, dict[str, Any]] = {}
     if pair.recordings is not None:
         for _, told in read_json_lines(pair.recordings, intake, prefix=pair.recordings.name.split(".")[0], split=pair.split):
-            recordings.setdefault(as_text(told.get("id")), told)
+            if recordings.setdefault(as_text(told.get("id")), told) is not told:
+                intake.repair("recording stands twice, the first line is kept")
     for number, line in read_json_lines(pair.rows, intake, prefix=prefix, split=pair.split):
         place, line_id = f"{pair.rows.name}, line {number}", as_text(line.get("id")) or f"{prefix}-line{number}"
         try:
@@ -129,7 +130,8 @@ def read_pair(pair: ManifestPair, roots: tuple[Path, ...], settings: Settings, i
             else:
                 found = list(open_cut(line))
         except AudioError as error:
-            intake.drop(line_id, error.reason, f'row "{line_id}" ({place}): {error}', pair.split)
+            for row_id in ids_of(line, line_id) if pair.recordings is None else [line_id]:
+                intake.drop(row_id, error.reason, f'row "{row_id}" ({place}): {error}', pair.split)
             continue
         for order, (recording, start, supervision) in enumerate(found):
             row_id = as_text(supervision.get("id")) or (f"{line_id}-{order}" if len(found) > 1 else line_id)
@@ -140,6 +142,14 @@ def read_pair(pair: ManifestPair, roots: tuple[Path, ...], settings: Settings, i
                 continue
             language = settings.language or _tag(as_text(supervision.get("language")), intake)
             yield dataclasses.replace(row, split=pair.split, language=language)
+
+
+def ids_of(cut: Mapping[str, Any], cut_id: str) -> list[str]:
+    """What the rows of a cut that cannot be read would have been called: one for each supervision, or the cut's own where it lists none."""
+    listed = cut.get("supervisions")
+    said = listed if isinstance(listed, list) and listed else [{}]
+    given = [as_text(one.get("id")) if isinstance(one, dict) else "" for one in said]
+    return [name or (f"{cut_id}-{order}" if len(said) > 1 else cut_id) for order, name in enumerate(given)]
 
 
 def open_cut(cut: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Seconds, dict[str, Any]]]:
@@ -154,11 +164,11 @@ def open_cut(cut: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], Seconds, 
     recording, supervisions = cut.get("recording"), cut.get("supervisions")
     if not isinstance(recording, dict):
         raise AudioError("no-recording", "the cut has features only, and no recording. Give the manifests it was made of.")
-    if not isinstance(supervisions, list) or not supervisions or not all(isinstance(one, dict) for one in supervisions):
+    if not isinstance(supervisions, list) or not supervisions:
         raise AudioError("no-supervision", "nobody says what is spoken in this cut. Remove it.")
     start = _number(cut.get("start", 0), "start of the cut")
     for supervision in supervisions:
-        yield recording, start, supervision
+        yield recording, start, supervision if isinstance(supervision, dict) else {}
 
 
 def make_row(

@@ -13,11 +13,13 @@ no meaning here go to `meta` as they are.
 
 import dataclasses
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from speechadapt.audio.waveform import read_info
 from speechadapt.cli import main
+from speechadapt.data.table import share_values
 from speechadapt.errors import AudioError, CorpusError
 from speechadapt.preparation import Corpus, CorpusRow, Intake, PrepareOptions, PrepReport, finish_corpus, is_junk
 from speechadapt.preparation.fields import OURS, NamedRow, as_text, choose_columns, make_rows, split_of_name
@@ -64,27 +66,26 @@ def prepare(source: Path | str, out: Path, options: PrepareOptions, settings: Se
     root = Path(source)
     intake = Intake()
     manifests = find_manifests(root)
-    objects: dict[str, dict[str, Any]] = {}
+    share = share_values()
+    typed: dict[str, dict[str, Any]] = {}
     named = []
     for path, split in manifests:
+        roots = (settings.audio_root or path.resolve().parent,)
         for number, row in read_json_lines(path, intake, prefix=path.name.split(".")[0], split=split):
             place = f"{path.name}, line {number}"
-            roots = (settings.audio_root or path.resolve().parent,)
-            objects[place] = row
-            values = {name: as_text(value) for name, value in row.items()}
+            typed[place] = {name: value for name, value in row.items() if value is not None and not isinstance(value, str)}
+            values = {name: share(as_text(value)) for name, value in row.items()}
             folder = path.name.split(".")[0] if len(manifests) > 1 else ""
             named.append(NamedRow(values=values, place=place, line=number, folder=folder, split=split, roots=roots))
     if not named:
         raise CorpusError(f"{root}: no line that can be read ({intake.reasons}). It should be {CORPUS.expects}")
     header = list(dict.fromkeys(name for row in named for name in row.values))
+    roots_in_use = sorted({root for row in named for root in row.roots})
     given = {name.removesuffix("_column"): getattr(settings, name) for name in Settings.__slots__ if name.endswith("_column")}
     columns = choose_columns(header, {**given, "audio": "audio_filepath"}, str(root))
     named = [row for row in named if is_transcript(row, intake)]
-    rows = make_rows(named, columns, intake, language=settings.language)
-    rows = [with_object(row, objects[row.place], columns) for row in rows]
-    count_wrong_durations(rows, objects, intake)
+    rows = with_types(make_rows(named, columns, intake, language=settings.language), typed, columns, intake)
     corpus = dataclasses.replace(CORPUS, name=settings.name, license=settings.license, language=settings.language)
-    roots_in_use = sorted({root for row in named for root in row.roots})
     return finish_corpus(rows, corpus=corpus, source=root, out=out, options=options, intake=intake, audio_roots=roots_in_use)
 
 
@@ -126,27 +127,31 @@ def is_transcript(row: NamedRow, intake: Intake) -> bool:
     return False
 
 
-def with_object(row: CorpusRow, line: dict[str, Any], columns: dict[str, str]) -> CorpusRow:
-    """The row with the keys nobody asked for as they were written; a key `meta` is taken for what it holds."""
-    nested = line.get("meta")
+def with_types(rows: Iterable[CorpusRow], typed: dict[str, dict[str, Any]], columns: dict[str, str], intake: Intake) -> Iterator[CorpusRow]:
+    """The rows with the keys nobody asked for as they were written, and wrong durations counted.
+
+    Args:
+        typed: by place, the values that are no texts; each is taken out as its row comes.
+        columns: which key holds which field.
+    """
     known = {*columns.values(), *OURS}
-    rest = {name: value for name, value in line.items() if name not in known and value not in (None, "")}
-    language = row.language or line.get("source_lang")
-    return dataclasses.replace(row, meta={**(nested if isinstance(nested, dict) else {}), **rest}, language=as_text(language) or None)
-
-
-def count_wrong_durations(rows: list[CorpusRow], objects: dict[str, dict[str, Any]], intake: Intake) -> None:
-    """Count the whole files whose stated duration is not the measured one, which is what manifests get."""
     for row in rows:
-        stated = objects[row.place].get("duration")
-        if row.offset or row.duration is not None or stated is None or not isinstance(row.audio, Path):
-            continue
-        try:
-            measured = read_info(row.audio).duration
-        except AudioError:  # counted where it is read
-            continue
-        if not isinstance(stated, int | float) or abs(stated - measured) > WRONG_DURATION:
-            intake.repair("duration of the manifest wrong, measured instead")
+        line = typed.pop(row.place, {})
+        count_wrong_duration(row, line.get("duration"), intake)
+        meta = {name: value if name in known else line.get(name, value) for name, value in row.meta.items()}
+        yield dataclasses.replace(row, meta=meta, language=row.language or as_text(meta.get("source_lang")) or None)
+
+
+def count_wrong_duration(row: CorpusRow, stated: Any, intake: Intake) -> None:
+    """Count a whole file whose stated duration is not the measured one, which is what manifests get."""
+    if row.offset or row.duration is not None or stated is None or not isinstance(row.audio, Path):
+        return
+    try:
+        measured = read_info(row.audio).duration
+    except AudioError:  # counted where it is read
+        return
+    if not isinstance(stated, int | float) or abs(stated - measured) > WRONG_DURATION:
+        intake.repair("duration of the manifest wrong, measured instead")
 
 
 if __name__ == "__main__":

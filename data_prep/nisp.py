@@ -91,8 +91,10 @@ def make_rows(root: Path, options: PrepareOptions, intake: Intake) -> list[Corpu
     recordings = find_recordings(root, intake)
     transcripts, unreadable = read_transcripts(root, intake)
     people, splits = read_people(root, intake), read_splits(root, intake)
-    unrecorded = 0
+    unrecorded = sum(len(lines) for speaker, lines in transcripts.items() if speaker not in recordings)
     rows = []
+    for speaker in sorted(unreadable.keys() - recordings.keys()):
+        intake.notes.append(f"transcript of {speaker}, who has no recordings, cannot be read: {unreadable[speaker]}")
     for speaker, files in sorted(recordings.items()):
         lines = transcripts.get(speaker, [])
         texts, by_position = match_lines([number for number, _ in files], lines)
@@ -220,7 +222,9 @@ def read_people(root: Path, intake: Intake) -> dict[str, dict[str, str]]:
     for values in _read_people_rows(path, intake):
         named = {re.sub(r"[\W_]+", "_", name.casefold()).strip("_"): value.strip() for name, value in values.items()}
         speaker = named.get("speaker_id", "")
-        if SPEAKER.fullmatch(speaker):
+        if SPEAKER.fullmatch(speaker) and speaker_of(speaker) in people:
+            intake.repair(f"speaker who stands twice in {path.name}, the first line is kept")
+        elif SPEAKER.fullmatch(speaker):
             age = next((value for name, value in named.items() if name.split("_")[0] == "age"), "")
             about = {"gender": named.get("gender", ""), "mother_tongue": named.get("mother_tongue", ""), "age": age}
             people[speaker_of(speaker)] = {name: value for name, value in about.items() if value and value != "NIL"}
@@ -242,12 +246,16 @@ def read_splits(root: Path, intake: Intake) -> dict[str, str]:
     """The split of every speaker that the lists of train and test speakers name; empty where neither is there."""
     splits: dict[str, str] = {}
     for name, split in SPLITS.items():  # test comes last: it keeps who stands in both
+        others = set(splits)
         for _, line in read_lines(root / name):
             found = SPEAKER.match(line)
             if found is None:
                 intake.repair(f"line of {name} not understood, passed over")
             else:
                 splits[speaker_of(found[0])] = split
+        both = sum(splits[speaker] == split for speaker in others)
+        if both:
+            intake.repair("speaker who stands in the lists of train and test, taken for test", both)
     return splits
 
 

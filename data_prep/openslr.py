@@ -21,7 +21,19 @@ from pathlib import Path, PurePosixPath
 
 from speechadapt.cli import main
 from speechadapt.errors import AudioError, CorpusError, MisuseError
-from speechadapt.preparation import Corpus, CorpusRow, Intake, PrepareOptions, PrepReport, finish_corpus, is_archive, is_junk, locate_audio, unpack
+from speechadapt.preparation import (
+    Corpus,
+    CorpusRow,
+    Intake,
+    PrepareOptions,
+    PrepReport,
+    archive_stem,
+    finish_corpus,
+    is_archive,
+    is_junk,
+    locate_audio,
+    unpack,
+)
 from speechadapt.preparation.lists import read_lines
 
 CORPUS = Corpus(
@@ -230,14 +242,12 @@ def unpack_archives(root: Path, out: Path, options: PrepareOptions, settings: Se
             continue
         if find_variety((path.name, *names.above(path.resolve().parent)), settings.slr) is None and settings.slr is None:
             continue
-        stem = re.sub(r"(\.tar)?\.\w+$", "", path.name)
+        stem = archive_stem(path)
         if path.with_name(stem).is_dir():
             intake.repair("archive left packed: the folder of its name lies beside it")
             continue
         folder = target.joinpath(*inner.parts[:-1], stem)
-        if options.dry_run and not folder.is_dir():
-            raise MisuseError(f"{path}: is packed, and --dry-run writes nothing. Unpack it yourself, or run without --dry-run.")
-        found.append(unpack(path, folder, intake))
+        found.append(unpack(path, folder, intake, dry_run=options.dry_run))
     return [target] if found else []
 
 

@@ -30,8 +30,9 @@ from speechadapt.audio.waveform import read_info
 from speechadapt.cli import main
 from speechadapt.data.manifest import CORPUS_FILE
 from speechadapt.data.table import read_table
+from speechadapt.data.utterance import SPLITS
 from speechadapt.errors import AudioError, CorpusError, MisuseError, SpeechadaptError
-from speechadapt.files import atomic_path, read_json, sha256_of, write_json
+from speechadapt.files import atomic_path, read_object, sha256_of, write_json
 from speechadapt.preparation import Corpus, CorpusRow, Intake, PrepareOptions, PrepReport, finish_corpus
 from speechadapt.preparation.annotations import EVENTS, SOUND_SUFFIXES, UNINTELLIGIBLE, Marks, check_choice, file_key, files_under
 from speechadapt.preparation.fields import SYNONYMS
@@ -67,6 +68,12 @@ VERSION = 1
 REJECTED_FILE, UNLABELLED_FILE = "rejected.csv", "unlabelled.csv"
 LARGEST_TRANSCRIPT = 8 << 20
 """Bytes: twelve hours of quick speech are one million."""
+MARKS = {
+    "utf-8-sig": (codecs.BOM_UTF8,),
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),  # after utf-32, whose mark begins with the same two bytes
+}
+"""Encodings by the byte-order marks that a text may begin with."""
 DOUBTFUL_SHARE = 0.5
 
 
@@ -82,7 +89,7 @@ class Settings:
             and raise the other, and look into OUT/rejected.csv.
         longest: seconds of a row. gap: longest pause between two sentences of one row. pad: silence at both ends.
         speaker: none, folder or file (their names), where speakers.csv does not tell. speakers: such a table elsewhere.
-        encoding: of transcripts that are not in UTF-8 or UTF-16 with a mark.
+        encoding: of transcripts that are not in UTF-8. One that begins with a byte-order mark is read as the mark says.
         drop_marks: phrases that hold this regular expression are left out. remove_marks: what it matches is taken out of the text.
         untranscribed: list the speech of recordings without a transcript, or drop them. threshold: of the probability of speech, 0 to 1.
         draft: a base model of any family that writes a draft into a column of OUT/unlabelled.csv. draft_adapter: a folder of an adapter for it.
@@ -165,7 +172,8 @@ def prepare(source: Path | str, out: Path, options: PrepareOptions, settings: Se
         return report_without_rows(corpus, root, out, options, intake, started)
     if not rows and rejected:
         where = "" if options.dry_run else f" See {out / REJECTED_FILE}."
-        raise CorpusError(f"{root}: nothing is left ({intake.reasons}). {'. '.join(intake.notes)}{where}")
+        told = "".join(f" {note.removesuffix('.')}." for note in intake.notes)
+        raise CorpusError(f"{root}: nothing is left ({intake.reasons}).{told}{where}")
     return finish_corpus(rows, corpus=corpus, source=root, out=out, options=options, intake=intake, audio_roots=[root])
 
 
@@ -204,7 +212,7 @@ def refuse_foreign(root: Path, out: Path, corpus: Corpus) -> None:
     there = out / CORPUS_FILE
     if out.resolve() == root.resolve() or (out.exists() and not out.is_dir()):
         raise MisuseError(f"{out}: is the corpus itself, or a file. Choose another folder to write into.")
-    if there.is_file() and (name := read_json(there).get("name")) != corpus.name:
+    if there.is_file() and (name := read_object(there).get("name")) != corpus.name:
         raise MisuseError(f'{out}: holds the prepared corpus "{name}", not "{corpus.name}". Choose another folder.')
 
 
@@ -242,6 +250,8 @@ def find_sources(root: Path, only: Path | None, out: Path, settings: Settings, i
         used.add(text)
         place = path.relative_to(root).as_posix()
         sources.append(Source(path=path, key=key, place=place, transcript=text, about=about_of(path, root, people, settings)))
+    if only is not None:  # the other texts and the lines on other speakers belong to recordings that were not asked for
+        return sources
     orphans = sorted(path.relative_to(root).as_posix() for path in texts.values() if path not in used)
     if orphans:
         intake.facts["text_files_without_recording"] = len(orphans)
@@ -309,8 +319,8 @@ def read_transcript(one: Source, settings: Settings, intake: Intake) -> str | No
         if size > LARGEST_TRANSCRIPT:
             raise AudioError("too-large", f"its transcript has {size >> 20} MB, at most {LARGEST_TRANSCRIPT >> 20} MB are read. Is it text?")
         data = one.transcript.read_bytes()
-        marked = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-        text = data.decode(settings.encoding or marked)
+        mark = next((name for name, begins in MARKS.items() if data.startswith(begins)), None)
+        text = data.decode(mark or settings.encoding or "utf-8")
         if "\0" in text:
             raise AudioError("bad-encoding", "its transcript holds zero bytes, so it is no text in this encoding. Save it as UTF-8.")
         if not has_words(text):
@@ -375,12 +385,12 @@ def segment_all(
 def read_alignment(path: Path, fingerprint: str) -> SegmentedRecording | None:
     """What was found in an earlier run; None if there was none, or something has changed since."""
     try:
-        row = read_json(path)
+        row = read_object(path)
         if row.pop("fingerprint") != fingerprint:
             return None
         row.pop("recording")
         return SegmentedRecording.from_json(row)
-    except (SpeechadaptError, KeyError, TypeError, AttributeError):
+    except (SpeechadaptError, KeyError, TypeError):
         return None
 
 
@@ -499,12 +509,14 @@ def report_without_rows(corpus: Corpus, root: Path, out: Path, options: PrepareO
         not_chosen=0,
         kept=0,
         **summarize_intake(intake),
-        **summarize_content({}, {}, out),
+        **summarize_content({}, {}),
         manifests=(),
         seconds=round(time.monotonic() - started, 2),
         provenance=provenance.gather(),
     )
     if not options.dry_run:
+        for name in (*SPLITS, "all"):
+            (out / f"{name}.jsonl").unlink(missing_ok=True)  # of an earlier run that had transcripts
         write_json(out / CORPUS_FILE, {**dataclasses.asdict(corpus), "source": str(root), "manifests": []})
         write_json(out / REPORT_FILE, report.to_json())
     return report

@@ -72,6 +72,7 @@ def prepare(source: Path | str, out: Path, options: PrepareOptions, settings: Se
     columns = choose_columns(table.header, given, str(path))
     roots = (settings.audio_root or path.resolve().parent,)
     named = [NamedRow(values=values, place=f"{path.name}, line {line}", line=line, roots=roots) for line, values in table.rows]
+    del table  # the rows in `named` are let go one by one
     rows = make_rows(named, columns, intake, language=settings.language)
     corpus = dataclasses.replace(CORPUS, name=settings.name, license=settings.license, language=settings.language)
     return finish_corpus(rows, corpus=corpus, source=path, out=out, options=options, intake=intake, audio_roots=roots)

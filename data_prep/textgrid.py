@@ -108,6 +108,11 @@ def prepare(source: Path | str, out: Path, options: PrepareOptions, settings: Se
             intake.drop(file_key(path, root), "no-tier", message)
             continue
         lines = read_lines(tiers, path, root, settings)
+        if not lines:
+            there = ", ".join(f'"{tier.name[:40]}"' for tier in tiers[:20])
+            message = f'file "{path.relative_to(root)}": nothing but silence in {there}. Transcribe it or remove it.'
+            intake.drop(file_key(path, root), "empty-tier", message)
+            continue
         rows += make_rows(
             lines,
             path=path,

@@ -32,6 +32,7 @@ from speechadapt.preparation import (
     PrepareOptions,
     PrepReport,
     Recipe,
+    archive_stem,
     finish_corpus,
     is_archive,
     is_junk,
@@ -129,10 +130,8 @@ def unpack_archive(archive: Path, root: Path, out: Path, options: PrepareOptions
     Raises:
         MisuseError: a dry run, which writes nothing, met an archive that no earlier run has unpacked.
     """
-    folder = out / "unpacked" / "-".join(archive.relative_to(root).parts).split(".")[0]
-    if options.dry_run and not folder.is_dir():
-        raise MisuseError(f"{archive}: a dry run writes nothing, so it unpacks nothing. Unpack it yourself, or run without --dry-run.")
-    return unpack(archive, folder, intake)
+    folder = out / "unpacked" / "-".join((*archive.relative_to(root).parts[:-1], archive_stem(archive)))
+    return unpack(archive, folder, intake, dry_run=options.dry_run)
 
 
 def index_clips(roots: list[Path]) -> dict[str, Path]:

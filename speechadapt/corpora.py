@@ -11,16 +11,15 @@ from typing import Any, Literal
 
 from speechadapt.bundled import bundled_names, load_bundled
 from speechadapt.data.manifest import CORPUS_FILE, Manifest, join_manifests
-from speechadapt.data.splits import carve_dev, drop_leaks, split_by_speaker_and_sentence
+from speechadapt.data.splits import carve_dev, divide_sentences, drop_leaks, split_by_speaker_and_sentence
 from speechadapt.data.utterance import SPLITS, Utterance
 from speechadapt.errors import CorpusError, ManifestError, MisuseError
-from speechadapt.files import read_json, write_json
+from speechadapt.files import read_object, write_json
 from speechadapt.preparation import Corpus, PrepareOptions, PrepReport, accent_slug, available_cores
 from speechadapt.preparation.accents import MIXED
 from speechadapt.preparation.report import REPORT_FILE
 from speechadapt.runs import SETTINGS_FILE, TYPED, Run
 from speechadapt.text.languages import primary_language
-from speechadapt.text.sentence import sentence_key
 from speechadapt.units import clock
 
 OTHERS = "others"
@@ -83,7 +82,7 @@ def prepare_corpus(
 
 def _is_prepared(folder: Path) -> bool:
     """Whether a preparation was finished there: its report lists manifests, and they are there."""
-    manifests = read_json(folder / REPORT_FILE).get("manifests", []) if (folder / REPORT_FILE).is_file() else []
+    manifests = read_object(folder / REPORT_FILE).get("manifests", []) if (folder / REPORT_FILE).is_file() else []
     return bool(manifests) and all((folder / name).is_file() for name in manifests)
 
 
@@ -94,7 +93,7 @@ def _as_typed(settings: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _tell_prepared(run: Run, folder: Path, name: str, options: PrepareOptions) -> None:
-    report = read_json(folder / REPORT_FILE)
+    report = read_object(folder / REPORT_FILE)
     held = str(report["corpus"]["name"])
     if held != name and not held.startswith(f"{name}_"):  # `common_voice_spontaneous` is a part of Common Voice
         raise MisuseError(f'{folder}: holds the prepared corpus "{held}", this recipe is for "{name}". Set DATA to another folder.')
@@ -112,7 +111,7 @@ def _how(splits: str | None, settings: Iterable[str]) -> str:
 
 def _typed(run: Run) -> str:
     """What was typed after `speechadapt run`, with a place for the source."""
-    settings = read_json(run.folder / SETTINGS_FILE)
+    settings = read_object(run.folder / SETTINGS_FILE)
     recipe = str(settings.get("recipe", "RECIPE"))
     words = [recipe if recipe in bundled_names("recipes") else f"{recipe}.py", "--set", "SOURCE=FOLDER"]
     for assignment in settings.get(TYPED, []):
@@ -169,14 +168,14 @@ def choose_rows(
         chosen = {"train": split.train, "dev": split.dev, "test": split.test}
         lost = ", ".join(f"{len(ids)} {reason}" for reason, ids in split.left_out.items()) or "none"
         told += f"; divided by speaker and sentence, rows that fit no part: {lost}"
-    elif divide == "sentence":
-        before = sum(map(len, chosen.values()))
-        chosen = _divide_sentences(chosen, seed, dev_share, test_share)
-        told += f"; every sentence given to one part, rows that fit none: {before - sum(map(len, chosen.values()))}"
-    elif not chosen.get("dev") and chosen.get("train"):
-        with contextlib.suppress(ManifestError):  # too few speakers, which is told below
-            chosen["train"], chosen["dev"] = carve_dev(chosen["train"], seed=seed)
-            told += "; dev carved out of train by speaker"
+    else:
+        if not chosen.get("dev") and chosen.get("train"):
+            with contextlib.suppress(ManifestError):  # too few speakers, which is told below
+                chosen["train"], chosen["dev"] = carve_dev(chosen["train"], seed=seed)
+                told += "; dev carved out of train by speaker"
+        if divide == "sentence":
+            chosen, lost_ids = divide_sentences(chosen, seed=seed, dev_share=dev_share, test_share=test_share)
+            told += f"; every sentence given to one part, rows that fit none: {len(lost_ids)}"
     if unheard and "test" in chosen:
         chosen |= _set_apart_unheard(chosen["train"], chosen["test"], parts["test"])
     for name in SPLITS:
@@ -254,7 +253,7 @@ def _read_parts(corpus: Path) -> dict[str, Manifest]:
 
 
 def _prepared_as(corpus: Path) -> str:
-    about = read_json(corpus / CORPUS_FILE) if (corpus / CORPUS_FILE).is_file() else {}
+    about = read_object(corpus / CORPUS_FILE) if (corpus / CORPUS_FILE).is_file() else {}
     return str(about.get("name", "CORPUS"))
 
 
@@ -304,17 +303,6 @@ def _names(u: Utterance) -> set[str]:
     return {name.strip().casefold() for name in (u.accent, u.accent_raw) if name}
 
 
-def _divide_sentences(parts: dict[str, Manifest], seed: int, dev_share: float, test_share: float) -> dict[str, Manifest]:
-    """Of every part the rows whose sentence falls to it, by a seeded hash of the sentence's key."""
-
-    def part_of(u: Utterance) -> str:
-        digest = hashlib.sha256(f"{seed}:{sentence_key(u.text)}".encode()).digest()
-        place = int.from_bytes(digest[:8], "big") / 2**64
-        return "test" if place < test_share else "dev" if place < test_share + dev_share else "train"
-
-    return {name: part.filter(lambda u, name=name: part_of(u) == name) for name, part in parts.items()}  # type: ignore[misc]
-
-
 def _set_apart_unheard(train: Manifest, test: Manifest, everyone: Manifest) -> dict[str, Manifest]:
     """The test set without accents that nobody in train has, and those of the whole test set; rows without an accent stay where they are."""
     heard = {u.accent for u in train} | {None, MIXED}
@@ -337,7 +325,7 @@ def _in_turns(manifest: Manifest, rows: int) -> Manifest:
 
 def _write(run: Run, corpus: Path, parts: dict[str, Manifest]) -> None:
     """Manifests that point to the audio of the prepared corpus, whose terms are repeated beside them."""
-    about = read_json(corpus / CORPUS_FILE) if (corpus / CORPUS_FILE).is_file() else {}
+    about = read_object(corpus / CORPUS_FILE) if (corpus / CORPUS_FILE).is_file() else {}
     roots = {str(corpus.resolve()), *about.get("audio_roots", [])}
     write_json(run.manifests / CORPUS_FILE, {**about, "manifests": [], "audio_roots": sorted(roots)})
     if "guard" not in parts:

@@ -45,7 +45,7 @@ def atomic_path(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """The same for a folder: filled under a temporary name, then renamed; an older folder of that name is replaced.
+    """The same for a folder: filled under a temporary name, then renamed; an older folder of that name is replaced, and a link followed.
 
     Raises:
         SpeechadaptError: the disk is full or the folder cannot be written; what stood at `path` before is untouched.
@@ -53,6 +53,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     path = Path(path)
     temporary = None
     try:
+        if path.is_symlink():  # it is the folder behind it that is replaced; a link can be renamed, but not removed as a folder
+            path = path.resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
         temporary.chmod(0o755)
@@ -95,7 +97,7 @@ def read_json(path: Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise SpeechadaptError(f"{path}: no such file. Check the path.") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, and brackets without end
         raise SpeechadaptError(f"{path}: not valid JSON ({error}). Write the file again.") from error
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import stat
 import struct
 import tarfile
@@ -14,8 +15,8 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from speechadapt.errors import CorpusError
-from speechadapt.preparation import Intake, is_archive, is_junk, unpack
+from speechadapt.errors import CorpusError, MisuseError
+from speechadapt.preparation import Intake, archive_stem, is_archive, is_junk, unpack
 
 GOOD = {"corpus/list.txt": b"one\ntwo\n", "corpus/wav/a.wav": bytes(range(256)) * 40, "corpus/wav/empty.wav": b""}
 LEAVES = "archive member refused: its name leaves the folder"
@@ -59,13 +60,17 @@ def place(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_every_kind_is_unpacked_and_kept_when_it_is_there(place: Path, suffix: str) -> None:
     archive = write_archive(place / f"corpus{suffix}", list(GOOD.items()))
+    assert archive_stem(archive) == archive_stem(Path(f"v1.0/corpus{suffix.upper()}")) == "corpus"
     intake = Intake()
+    with pytest.raises(MisuseError, match=rf"corpus{re.escape(suffix)}: is packed, and --dry-run writes nothing"):
+        unpack(archive, place / "out/corpus", intake, dry_run=True)
+    assert not (place / "out").exists()
     assert unpack(archive, place / "out/corpus", intake) == place / "out/corpus"
     assert contents(place / "out/corpus") == GOOD
     assert intake.repairs == {}
     (place / "out/corpus/mine.txt").write_text("mine")
     archive.unlink()
-    unpack(archive, place / "out/corpus", intake)
+    unpack(archive, place / "out/corpus", intake, dry_run=True)
     assert contents(place / "out/corpus") == {**GOOD, "mine.txt": b"mine"}
     assert intake.repairs == {"archive unpacked by an earlier run, kept": 1}
     assert [path.name for path in (place / "out").iterdir()] == ["corpus"]

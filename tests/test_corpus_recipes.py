@@ -466,6 +466,19 @@ def test_a_missing_dev_set_is_carved_out_of_train_by_speaker(run: Run, tmp_path:
     assert not set(rows_of(run, "train").speakers) & set(rows_of(run, "dev").speakers)
 
 
+def test_a_dev_set_is_carved_before_every_sentence_is_given_to_one_part(run: Run, tmp_path: Path) -> None:
+    script = [f"sentence {number}" for number in range(60)]
+    train, test = ([(who, "x", text) for who in speakers for text in script] for speakers in ("abcd", "t"))
+    choose_rows(run, write_prepared(tmp_path / "corpus", train=train, test=test), divide="sentence")
+    parts = {name: rows_of(run, name) for name in ("train", "dev", "test")}
+    texts = {name: {u.text for u in part} for name, part in parts.items()}
+    assert {name: len(part.speakers) for name, part in parts.items()} == {"train": 3, "dev": 1, "test": 1}
+    assert sum(map(len, texts.values())) == len(set().union(*texts.values())) == 60
+    lost = 5 * 60 - sum(map(len, parts.values()))
+    told = f"dev carved out of train by speaker; every sentence given to one part, rows that fit none: {lost}"
+    assert told in (run.folder / "log.txt").read_text()
+
+
 def test_a_corpus_without_a_train_part_is_told_how_to_get_one(run: Run, tmp_path: Path) -> None:
     corpus = write_prepared(tmp_path / "corpus", test=[("t", "x", "test")])
     with pytest.raises(ManifestError, match=r"nothing is left for train \(train 0, dev 0, test 1\).*--splits speaker"):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from speechadapt.audio.worker import begin_worker
+from speechadapt.audio.worker import WAITING, begin_worker
 from speechadapt.errors import AudioError, CorpusError, MissingExtraError
-from speechadapt.preparation.engine import WAITING, map_on_processes
+from speechadapt.preparation.engine import map_on_processes
 
 
 def square(batch: list[int]) -> list[int]:

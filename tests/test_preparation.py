@@ -356,8 +356,10 @@ def test_located_audio_stays_under_its_roots(tmp_path: Path, write_tone: Any) ->
     with pytest.raises(AudioError, match=r'no file "Clips/b\.wav" under') as caught:
         locate_audio("Clips/b.wav", [root])
     assert caught.value.reason == "missing"
-    with pytest.raises(AudioError):
-        locate_audio(str(outside), [root, tmp_path])  # an absolute path must lie under the first root
+    with pytest.raises(AudioError, match=rf'"{outside}" leaves the folder of the corpus: an absolute path must lie under {root}\.'):
+        locate_audio(str(outside), [root, tmp_path])  # and not under another one, which is not named then
+    with pytest.raises(AudioError, match=rf'no file "{root}/b\.wav" under {root}\. '):
+        locate_audio(f"{root}/b.wav", [root, tmp_path])
 
 
 @pytest.mark.parametrize(

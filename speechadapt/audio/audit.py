@@ -1,14 +1,13 @@
 """Audit: every recording of a manifest heard once, each for itself and then beside the others."""
 
-import concurrent.futures
 import dataclasses
 import hashlib
 import itertools
 import math
-import multiprocessing
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +30,7 @@ from speechadapt.audio.quality import (
     octaves_between,
 )
 from speechadapt.audio.waveform import AudioInfo, open_recording, resample
-from speechadapt.audio.worker import begin_worker
+from speechadapt.audio.worker import map_in_workers
 from speechadapt.data.checks import role_of
 from speechadapt.data.findings import Finding, make_finding, told
 from speechadapt.data.manifest import Manifest
@@ -44,7 +43,7 @@ MOST_VALUES = 50_000_000
 """Samples of all channels that are read of one row (200 MB): a minute and a half of eight channels at 192 kHz, 17 minutes at 48 kHz."""
 
 BLOCK = 64
-"""Rows that a process is handed at once; while results wait, at most a few blocks for each process are in memory."""
+"""Rows that a process is handed at once."""
 
 SUFFIXES = {
     "WAV": (".wav", ".wave"), "WAVEX": (".wav", ".wave"), "RF64": (".wav", ".rf64"), "FLAC": (".flac",),
@@ -167,7 +166,7 @@ def check_audio(manifests: Manifest | Sequence[Manifest], *, jobs: int = 1, prog
     several = [manifests] if isinstance(manifests, Manifest) else list(manifests)
     found: list[dict[str, dict[str, str]]] = [{check: {} for check in TOLD} for _ in several]
     heard: list[list[Heard]] = [[] for _ in several]
-    for one in _hear(_clips(several), sum(map(len, several)), jobs, progress):
+    for one in sorted(_hear(_clips(several), sum(map(len, several)), jobs, progress), key=lambda one: (one.manifest, one.row)):
         key = several[one.manifest][one.row].id
         for check, detail in one.problems:
             found[one.manifest][check][key] = detail
@@ -241,38 +240,23 @@ def _clips(manifests: Sequence[Manifest]) -> Iterator[Clip]:
 
 
 def _hear(clips: Iterator[Clip], total: int, jobs: int, progress: bool) -> Iterator[Heard]:
-    """Results in the order of the clips, with a bar that tells the rate."""
+    """Results as they come, with a bar that tells the rate."""
+    workers = min(jobs, max(1, total // BLOCK))
+    blocks = iter(lambda: list(itertools.islice(clips, BLOCK if workers > 1 else 1)), [])
     with tqdm(total=total, desc="audio", unit=" rows", disable=None if progress else True, file=sys.stderr) as bar:
-        jobs = min(jobs, max(1, total // BLOCK))
-        if jobs == 1:
-            for clip in clips:
-                yield listen(clip)
-                bar.update()
-            return
-        # spawn: a forked child inherits the locks of threads (progress bar, audio and math libraries) that do not exist in it
-        with concurrent.futures.ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=begin_worker) as pool:
-            try:
-                waiting: list[concurrent.futures.Future[list[Heard]]] = []
-                while block := list(itertools.islice(clips, BLOCK)):
-                    waiting.append(pool.submit(_listen_to, block))
-                    if len(waiting) > 3 * jobs:
-                        for one in waiting.pop(0).result():
-                            yield one
-                            bar.update()
-                for future in waiting:
-                    for one in future.result():
-                        yield one
-                        bar.update()
-            except concurrent.futures.process.BrokenProcessPool as error:
-                raise SpeechadaptError(
-                    f"a listening process died after {bar.n} of {total} rows, perhaps for lack of memory. Run the same command again with --jobs 1."
-                ) from error
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        done = 0
+        try:
+            for _, heard in map_in_workers(_listen_to, blocks, workers=workers):
+                yield from heard
+                done += len(heard)
+                bar.update(len(heard))
+        except BrokenProcessPool as error:
+            raise SpeechadaptError(
+                f"a listening process died after {done} of {total} rows, perhaps for lack of memory. Run the same command again with --jobs 1."
+            ) from error
 
 
-def _listen_to(clips: Sequence[Clip]) -> list[Heard]:
+def _listen_to(clips: list[Clip]) -> list[Heard]:
     return [listen(clip) for clip in clips]
 
 

@@ -108,12 +108,14 @@ def _refuse_misuse(options: argparse.Namespace) -> None:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """The stem of each path, with as many of its folders as it takes to tell it from the others."""
-    names = [path.stem for path in paths]
-    depth = 1
-    while len(set(names)) < len(names):
+    """The stem of each path (its whole name where stems repeat in one folder), with as many of its folders as it takes to tell it from the others."""
+    places = [path.absolute() for path in paths]  # links are not followed: two of one name may lead into one folder
+    alike = len({place.with_suffix("") for place in places}) < len(places)
+    depth = 0
+    names: list[str] = []
+    while len(set(names)) < len(places):
         depth += 1
-        names = ["/".join((*path.resolve().parts[-depth:-1], path.stem)) for path in paths]
+        names = ["/".join((*place.parts[-depth:-1], place.name if alike else place.stem)) for place in places]
     return names
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speechadapt.bundled import bundled_names, load_bundled, load_script
-from speechadapt.cli.parts import render_coverage, render_overlap
+from speechadapt.cli.split_summary import render_coverage, render_overlap
 from speechadapt.errors import MisuseError
 from speechadapt.units import clock
 

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from speechadapt.cli.parts import render_coverage, render_fold_overlaps, render_overlap, render_size
+from speechadapt.cli.split_summary import render_coverage, render_fold_overlaps, render_overlap, render_size
 from speechadapt.units import clock
 
 EXAMPLE = """

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 
 from speechadapt.conversion.job import DESCRIPTION, Job
-from speechadapt.conversion.parts import ALL, Part
+from speechadapt.conversion.manifests import ALL, Part
 from speechadapt.conversion.record import Record, hub_split, write_card
 from speechadapt.units import Seconds
 

@@ -14,8 +14,8 @@ from tqdm import tqdm
 from speechadapt.conversion import audiofolder, kaldi, lhotse, nemo, parquet
 from speechadapt.conversion.clips import locate_clip
 from speechadapt.conversion.job import DESCRIPTION, ConvertOptions, Job, Survey
+from speechadapt.conversion.manifests import Part, find_parts, stream_part
 from speechadapt.conversion.names import Names
-from speechadapt.conversion.parts import Part, find_parts, stream_part
 from speechadapt.conversion.place import list_files, refuse_place
 from speechadapt.conversion.record import Record, read_corpora, write_record
 from speechadapt.data.manifest import Manifest

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from speechadapt.audio.waveform import DEEP, copy_samples
 from speechadapt.conversion.clips import Clip, locate_clip
+from speechadapt.conversion.manifests import ALL, Part, stream_part
 from speechadapt.conversion.names import Names, plain_name
-from speechadapt.conversion.parts import ALL, Part, stream_part
 from speechadapt.data.utterance import Utterance
 from speechadapt.errors import AudioError, ManifestError, MisuseError, SpeechadaptError
 
@@ -53,6 +53,8 @@ class ConvertOptions:
         for name, value, allowed in (("--to", self.to, FORMATS), ("audio", self.audio, AUDIO_MODES)):
             if value not in allowed:
                 raise MisuseError(f'{name} "{value}": must be one of {", ".join(allowed)}. Choose one of them.')
+        if self.splits is not None and not self.splits:
+            raise MisuseError("--splits: names no split. Name one or more of them, with commas between, or leave it out.")
         if self.to == "parquet" and self.audio != "copy":
             raise MisuseError(f"--{self.audio}: Parquet files hold the audio inside. Leave it out, or choose another form.")
         if self.to == "audiofolder" and self.audio == "in-place":

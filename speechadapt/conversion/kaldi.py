@@ -13,8 +13,8 @@ from pathlib import Path
 
 from speechadapt.conversion.clips import Clip, decimal, exact_seconds
 from speechadapt.conversion.job import Job, one_line
+from speechadapt.conversion.manifests import ALL, Part
 from speechadapt.conversion.names import plain_name
-from speechadapt.conversion.parts import ALL, Part
 from speechadapt.conversion.record import Record, write_card
 from speechadapt.errors import ManifestError
 

@@ -12,8 +12,8 @@ from typing import IO, Any
 
 from speechadapt.conversion.clips import Clip
 from speechadapt.conversion.job import DESCRIPTION, Job
+from speechadapt.conversion.manifests import Part
 from speechadapt.conversion.names import plain_name
-from speechadapt.conversion.parts import Part
 from speechadapt.conversion.record import Record, write_card
 
 CARRIED = (*DESCRIPTION, "meta")

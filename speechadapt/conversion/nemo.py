@@ -9,7 +9,7 @@ from typing import Any
 
 from speechadapt.conversion.clips import Clip, exact_seconds
 from speechadapt.conversion.job import DESCRIPTION, Job
-from speechadapt.conversion.parts import ALL, Part
+from speechadapt.conversion.manifests import ALL, Part
 from speechadapt.conversion.record import Record, write_card
 
 CARRIED = (*DESCRIPTION, "meta")

@@ -9,7 +9,7 @@ from speechadapt.audio.waveform import copy_samples
 from speechadapt.conversion.audiofolder import columns_of, meta_text
 from speechadapt.conversion.clips import Clip
 from speechadapt.conversion.job import DESCRIPTION, Job
-from speechadapt.conversion.parts import ALL, Part
+from speechadapt.conversion.manifests import ALL, Part
 from speechadapt.conversion.record import Record, hub_split, write_card
 from speechadapt.errors import AudioError, ManifestError
 from speechadapt.preparation.parquet import import_pyarrow

@@ -7,7 +7,7 @@ from typing import Any
 
 from speechadapt import __version__
 from speechadapt.conversion.job import Job
-from speechadapt.conversion.parts import ALL
+from speechadapt.conversion.manifests import ALL
 from speechadapt.data.manifest import CORPUS_FILE
 from speechadapt.errors import ManifestError
 from speechadapt.files import read_json, write_json

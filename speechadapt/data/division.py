@@ -8,7 +8,6 @@ from typing import Any
 
 from speechadapt.data.folds import FOLDS, RULES, Fold
 from speechadapt.data.manifest import CORPUS_FILE, Manifest, join_manifests
-from speechadapt.data.parts import count_content, cover_accents, describe_overlaps, list_leaks
 from speechadapt.data.split_lists import (
     ABOUT_FILE,
     LISTS_FOLDER,
@@ -21,6 +20,7 @@ from speechadapt.data.split_lists import (
     remove_lists,
     write_lists,
 )
+from speechadapt.data.split_summary import count_content, cover_accents, describe_overlaps, list_leaks
 from speechadapt.data.splits import (
     DEV_SHARE,
     LONGEST,
@@ -108,7 +108,7 @@ def divide_again(data: Path, out: Path, options: DivideOptions, *, lists: Path |
 
     A single division goes into `out` itself, folds go into `out/folds/NAME`: train.jsonl, dev.jsonl, test.jsonl, and a corpus.json that
     repeats the corpus' terms. No audio is copied: the manifests name it by absolute paths, and corpus.json the folder it lies in. What an earlier
-    call wrote to `out` is replaced.
+    call wrote to `out` is replaced, its lists too.
 
     Args:
         data: a prepared folder (all.jsonl, or train, dev and test, which are joined), or one manifest.
@@ -120,13 +120,14 @@ def divide_again(data: Path, out: Path, options: DivideOptions, *, lists: Path |
 
     Raises:
         ManifestError: the data cannot be read or divided so, or `strict` and parts share something; nothing was written then.
-        MisuseError: `out` holds the data, another corpus or a prepared one.
+        MisuseError: `out` holds the data, another corpus or a prepared one; or there are lists of another division where these would go.
     """
     whole, about, roots = _read_whole(Path(data))
     out = Path(out)
     lists = Path(lists) if lists is not None else out / LISTS_FOLDER
-    _refuse_taken(out, Path(data), lists, about["name"])
     origin = {**options.to_json(), "corpus": {key: about[key] for key in ("name", "title", "license") if key in about}}
+    _refuse_taken(out, Path(data), about["name"])
+    _refuse_lists(out, lists, origin)
     report: dict[str, Any] = {"data": str(data), "out": str(out), "lists": str(lists), **origin, "rows": len(whole), "hours": round(whole.hours, 4)}
     sources = _list_folders(Path(options.rule)) if options.rule not in (*ONCE, *RULES) else {}
     made: dict[str, SplitLists] = {}
@@ -176,7 +177,7 @@ def _read_whole(data: Path) -> tuple[Manifest, dict[str, Any], list[str]]:
     return Manifest(rows, folder=folder, name=str(name)), {**about, "name": str(name)}, sorted(roots)
 
 
-def _refuse_taken(out: Path, data: Path, lists: Path, name: str) -> None:
+def _refuse_taken(out: Path, data: Path, name: str) -> None:
     """Nothing is overwritten or removed that this module did not write."""
     if out.exists() and not out.is_dir():
         raise MisuseError(f"{out}: a file, expected a folder to write into. Choose another name.")
@@ -186,16 +187,31 @@ def _refuse_taken(out: Path, data: Path, lists: Path, name: str) -> None:
     if (out / PREPARED_FILE).is_file():
         raise MisuseError(f"{out}: holds a prepared corpus ({PREPARED_FILE} is there). Choose another folder.")
     if (out / REPORT_FILE).is_file():
-        there = read_json(out / REPORT_FILE).get("corpus", {}).get("name")
+        corpus = read_object(out / REPORT_FILE).get("corpus")
+        there = corpus.get("name") if isinstance(corpus, dict) else None
         if there != name:
             raise MisuseError(f'{out}: holds a division of "{there}", not of "{name}". Choose another folder.')
     else:
         names = (*(f"{part}.jsonl" for part in SPLITS), CORPUS_FILE, FOLDS_FOLDER)
         if foreign := next((path for path in names if (out / path).exists()), None):
             raise MisuseError(f"{out / foreign}: was not made by speechadapt split. Choose another folder.")
+
+
+def _refuse_lists(out: Path, lists: Path, origin: Mapping[str, Any]) -> None:
+    """Lists are there for others to repeat an experiment: only those of an earlier call for `out`, or of the same division, are replaced."""
+    if lists.exists() and not lists.is_dir():
+        raise MisuseError(f"{lists}: a file, expected a folder for the split lists. Choose another name.")
+    own = False
+    if (out / REPORT_FILE).is_file():
+        earlier = read_object(out / REPORT_FILE).get("lists")
+        own = lists.resolve() in {(out / LISTS_FOLDER).resolve(), *([Path(earlier).resolve()] if isinstance(earlier, str) else [])}
     for place in _list_folders(lists).values():
         if not (place / ABOUT_FILE).is_file():
             raise MisuseError(f"{place}: holds split lists that were not made by speechadapt ({ABOUT_FILE} is missing). Choose another folder.")
+        there = SplitLists(folder=place, ids={}, about=read_object(place / ABOUT_FILE))
+        if not own and not origin.items() <= there.about.items():
+            rule = f" ({there.rule})" if there.rule else ""
+            raise MisuseError(f"{place}: holds the split lists of another division{rule}, which would be lost. Choose another folder or remove them.")
 
 
 def _divide_once(whole: Manifest, options: DivideOptions, lists: Path | None) -> Split:

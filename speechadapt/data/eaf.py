@@ -14,7 +14,7 @@ import dataclasses
 import itertools
 import xml.etree.ElementTree as ET
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from speechadapt.data.safe_xml import DEEPEST, parse_xml
@@ -150,7 +150,7 @@ class _Times:
         self._order = {name: index for index, (name, _) in enumerate(slots)}
         self._elements = list(root.iter("TIER"))
         numbers = itertools.count(1)
-        self._nodes = [[node for holder in tier.iter("ANNOTATION") if (node := _node(holder, next(numbers))) is not None] for tier in self._elements]
+        self._nodes = [[node for holder in tier.iter("ANNOTATION") for node in _nodes(holder, numbers)] for tier in self._elements]
         self._by_id = {node.id: node for nodes in self._nodes for node in nodes}
         self._children: dict[str, list[_Node]] = defaultdict(list)
         for node in self._by_id.values():
@@ -215,16 +215,18 @@ class _Times:
         return tuple(self._rank[one.id] for one in reversed(self._ancestors(node)[:-1]))
 
 
-def _node(holder: ET.Element, number: int) -> _Node | None:
-    for tag in ("ALIGNABLE_ANNOTATION", "REF_ANNOTATION"):
-        element = holder.find(tag)
-        if element is not None:
-            value = element.find("ANNOTATION_VALUE")
-            text = "".join(value.itertext()) if value is not None else ""
-            slots = (element.get("TIME_SLOT_REF1", ""), element.get("TIME_SLOT_REF2", "")) if tag == "ALIGNABLE_ANNOTATION" else None
-            name = element.get("ANNOTATION_ID") or f"unnamed{number}"
-            return _Node(id=name, text=text, slots=slots, parent=element.get("ANNOTATION_REF", ""), previous=element.get("PREVIOUS_ANNOTATION", ""))
-    return None
+def _nodes(holder: ET.Element, numbers: Iterator[int]) -> Iterator[_Node]:
+    """The annotation in an element; of a damaged one all that it holds, or one without text and times, so that nothing is lost unseen."""
+    held = [element for element in holder if element.tag in ("ALIGNABLE_ANNOTATION", "REF_ANNOTATION")]
+    for element in held or [ET.Element("ALIGNABLE_ANNOTATION")]:
+        number, value = next(numbers), element.find("ANNOTATION_VALUE")
+        yield _Node(
+            id=element.get("ANNOTATION_ID") or f"unnamed{number}",
+            text="".join(value.itertext()) if value is not None else "",
+            slots=(element.get("TIME_SLOT_REF1", ""), element.get("TIME_SLOT_REF2", "")) if element.tag == "ALIGNABLE_ANNOTATION" else None,
+            parent=element.get("ANNOTATION_REF", ""),
+            previous=element.get("PREVIOUS_ANNOTATION", ""),
+        )
 
 
 def _in_order(siblings: list[_Node]) -> list[_Node]:

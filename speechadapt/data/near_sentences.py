@@ -1,8 +1,9 @@
 """Near sentences: long prompts of two manifests that differ in a word or so, found without comparing everything with everything."""
 
 import re
+import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Container, Mapping
 from math import ceil, floor
 
 from rapidfuzz.distance import Indel
@@ -35,7 +36,7 @@ def find_near_sentences(first: Manifest, second: Manifest) -> list[tuple[str, st
     """
     theirs: dict[Tokens, str] = {}
     for u in second:
-        theirs.setdefault(tokenize(u.text), u.id)
+        theirs.setdefault(tuple(map(sys.intern, tokenize(u.text))), u.id)  # words recur, and one string for each of them is enough
     theirs = {tokens: key for tokens, key in theirs.items() if len(tokens) >= FEWEST_TOKENS}
     if not theirs:
         return []
@@ -44,16 +45,13 @@ def find_near_sentences(first: Manifest, second: Manifest) -> list[tuple[str, st
     for tokens in theirs:
         for rare in _prefix(tokens, frequency):
             index[rare].append(tokens)
-    nearest: dict[Tokens, str | None] = {}
+    nearest: dict[str, str | None] = {}  # by text, which the rows hold anyway: corpora are read by many speakers from few prompts
     pairs = []
     for u in first:
-        tokens = tokenize(u.text)
-        if len(tokens) < FEWEST_TOKENS or tokens in theirs:
-            continue
-        if tokens not in nearest:
-            found = _nearest(tokens, {other for rare in _prefix(tokens, frequency) for other in index.get(rare, ())})
-            nearest[tokens] = theirs[found] if found is not None else None
-        if (other := nearest[tokens]) is not None:
+        if u.text not in nearest:
+            found = _nearest(tokenize(u.text), theirs, index, frequency)
+            nearest[u.text] = theirs[found] if found is not None else None
+        if (other := nearest[u.text]) is not None:
             pairs.append((u.id, other))
     return pairs
 
@@ -68,7 +66,10 @@ def similarity(one: Tokens, other: Tokens) -> float:
     return float(Indel.normalized_similarity(one, other))
 
 
-def _nearest(tokens: Tokens, candidates: Iterable[Tokens]) -> Tokens | None:
+def _nearest(tokens: Tokens, theirs: Container[Tokens], index: Mapping[tuple[str, int], list[Tokens]], frequency: Counter[str]) -> Tokens | None:
+    if len(tokens) < FEWEST_TOKENS or tokens in theirs:
+        return None
+    candidates = {other for rare in _prefix(tokens, frequency) for other in index.get(rare, ())}
     best: tuple[float, Tokens] | None = None
     for other in sorted(candidates):  # sorted: of two equally near ones always the same is named
         shorter, longer = sorted((len(tokens), len(other)))

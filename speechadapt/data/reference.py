@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from speechadapt.data.manifest import Manifest
-from speechadapt.data.utterance import LONGEST_ID, Utterance
+from speechadapt.data.utterance import LABELS, LONGEST_ID, Utterance
 from speechadapt.errors import ManifestError
 from speechadapt.units import Seconds
 
@@ -21,6 +21,8 @@ FURTHER = "references"
 """The key of `meta` under which a manifest carries a list of further references."""
 OWN = ("id", "speaker", "duration")
 UTTERANCE_FIELDS = tuple(field.name for field in dataclasses.fields(Utterance) if field.name != "meta")
+LABEL_FIELDS = tuple(field for field in UTTERANCE_FIELDS if field in LABELS or field == "recording")
+"""Fields of a manifest that scores may be grouped by under any format, whether a file has them or not."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,8 @@ class Reference:
             raise ManifestError(
                 f'reference "{self.id}": id has {len(self.id)} characters, must be 1 to {LONGEST_ID} printable ones. Correct the line.'
             )
+        if self.speaker is not None and not isinstance(self.speaker, str):
+            raise ManifestError(f'reference "{self.id}": speaker is {self.speaker!r}, must be text, or None if unknown. Correct the line.')
         if not isinstance(self.texts, tuple) or not self.texts or not all(isinstance(text, str) for text in self.texts):
             raise ManifestError(f'reference "{self.id}": texts is {self.texts!r}, must be a tuple of one text or more. Correct the line.')
         if self.duration is not None and not (self.duration > 0 and math.isfinite(self.duration)):
@@ -133,7 +137,8 @@ class ReferenceSet(Sequence[Reference]):
         """The names scores can be grouped by: our own first, then those any reference has, sorted."""
         if self.manifest is not None:
             return (*UTTERANCE_FIELDS, *sorted({key for utterance in self.manifest.utterances for key in utterance.meta} - set(UTTERANCE_FIELDS)))
-        return (*OWN, *sorted({key for reference in self._references for key in reference.fields} - set(OWN)))
+        known = tuple(dict.fromkeys((*OWN, *LABEL_FIELDS)))
+        return (*known, *sorted({key for reference in self._references for key in reference.fields} - set(known)))
 
     @property
     def fingerprint(self) -> str:

@@ -265,18 +265,31 @@ def separate_sentences(split: Split, *, seed: int = 0, dev_share: float = DEV_SH
 
 
 def _partition_sentences(split: Split, seed: int, dev_share: float, test_share: float) -> Split:
-    parts = {name: getattr(split, name) for name in SPLITS}
-    place = _place_sentences({key_of_text(u.text) for part in parts.values() for u in part} - {""}, seed, dev_share, test_share)
-
-    def fits(name: str) -> Callable[[Utterance], bool]:  # a row without words shares its sentence with nobody
-        return lambda u: place.get(key_of_text(u.text), name) == name
-
-    kept = {name: part.filter(fits(name)) for name, part in parts.items()}
-    lost = tuple(u.id for name, part in parts.items() for u in part if not fits(name)(u))
+    kept, lost = divide_sentences({name: getattr(split, name) for name in SPLITS}, seed=seed, dev_share=dev_share, test_share=test_share)
     notes = [f"most sentences are read by everyone, so the sentences were divided too; {len(lost)} rows fit no part and were left out"]
     untested = sorted({u.accent for u in split.test if u.accent is not None} - {u.accent for u in kept["test"]})
     notes += [f"accent {accent}: no row of it is left in test, as its speakers there read none of the sentences of test" for accent in untested]
     return dataclasses.replace(split, **kept, left_out={**split.left_out, "other-sentence-part": lost}, notes=(*split.notes, *notes))
+
+
+def divide_sentences(
+    parts: Mapping[str, Manifest], *, seed: int = 0, dev_share: float = DEV_SHARE, test_share: float = TEST_SHARE
+) -> tuple[dict[str, Manifest], tuple[str, ...]]:
+    """Give every sentence to one of train, dev and test, and keep of each part the rows whose sentence falls to it.
+
+    By a seeded hash of the sentences' keys; test and dev get at least one each where there are three. A row without words shares its sentence with
+    nobody and stays.
+
+    Returns:
+        The parts, and the ids of the rows that fit none.
+    """
+    place = _place_sentences({key_of_text(u.text) for part in parts.values() for u in part} - {""}, seed, dev_share, test_share)
+
+    def fits(name: str) -> Callable[[Utterance], bool]:
+        return lambda u: place.get(key_of_text(u.text), name) == name
+
+    kept = {name: part.filter(fits(name)) for name, part in parts.items()}
+    return kept, tuple(u.id for name, part in parts.items() for u in part if not fits(name)(u))
 
 
 def _place_sentences(keys: set[str], seed: int, dev_share: float, test_share: float) -> dict[str, str]:
@@ -313,7 +326,8 @@ def drop_repeated_audio(parts: Mapping[str, Manifest]) -> tuple[dict[str, Manife
     held: dict[str, tuple[str, str]] = {}
     kept: dict[str, Manifest] = {}
     repeats: list[Repeat] = []
-    for name in sorted(parts, key=lambda name: ("test", "dev", "train").index(name) if name in SPLITS else len(SPLITS)):
+    order = sorted(parts, key=lambda name: ("test", "dev", "train").index(name) if name in SPLITS else len(SPLITS))
+    for name in order:
         rows = []
         for u in parts[name]:
             there = held.get(u.audio_sha1) if u.audio_sha1 else None
@@ -321,7 +335,7 @@ def drop_repeated_audio(parts: Mapping[str, Manifest]) -> tuple[dict[str, Manife
                 repeats.append(Repeat(id=u.id, part=name, kept_id=there[1], kept_part=there[0]))
                 continue
             rows.append(u)
-            if u.audio_sha1:
+            if u.audio_sha1 and name != order[-1]:  # nothing comes after the last, which is most of a corpus
                 held.setdefault(u.audio_sha1, (name, u.id))
         kept[name] = Manifest(rows, folder=parts[name].folder, name=parts[name].name)
     return {name: kept[name] for name in parts}, repeats

@@ -2,9 +2,11 @@
 
 import csv
 import dataclasses
+import functools
 import io
+import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -17,6 +19,9 @@ QUOTINGS = ("standard", "none")
 REPEATED = ("refuse", "first")
 LONGEST_LINE = 1 << 20
 """Characters of one line of a table that is read line by line; beyond it, it is no line of a table of utterances."""
+
+SHARED = 1 << 12
+"""Values of a table that are remembered while it is read."""
 
 _LINE_END = re.compile(r"\r\n|\r|\n")  # not U+2028 and its like, which stand inside of values
 _UNDECODABLE = re.compile("[\udc80-\udcff]")
@@ -78,16 +83,16 @@ def read_table(
     if not path.is_file():
         raise CorpusError(f"{path}: no such table. Give a CSV or TSV file with a header line.")
     text, encoding = _decode(path, encoding)
-    lines = [line for line in _LINE_END.split(text) if line.strip()]
-    if not lines:
+    first, physical_lines = _count_lines(text)
+    if not physical_lines:
         raise CorpusError(f"{path}: empty, expected a header line and rows. Check the file.")
-    delimiter = delimiter or next((name for name, letter in DELIMITERS.items() if letter in lines[0]), "comma")
+    delimiter = delimiter or next((name for name, letter in DELIMITERS.items() if letter in first), "comma")
     quoting = quoting or ("none" if delimiter == "tab" else "standard")
     for name, value, allowed in (("delimiter", delimiter, tuple(DELIMITERS)), ("quoting", quoting, QUOTINGS), ("repeated", repeated, REPEATED)):
         if value not in allowed:
             raise CorpusError(f'{path}: {name} "{value}", must be one of {", ".join(allowed)}. Correct the setting.')
     header, rows, broken = _parse(path, text, DELIMITERS[delimiter], quoting, repeated)
-    return Table(header=header, rows=rows, broken=broken, encoding=encoding, delimiter=delimiter, quoting=quoting, physical_lines=len(lines))
+    return Table(header=header, rows=rows, broken=broken, encoding=encoding, delimiter=delimiter, quoting=quoting, physical_lines=physical_lines)
 
 
 def stream_tsv(path: Path, *, required: Sequence[str] = (), repeated: str = "refuse") -> Iterator[TableLine]:
@@ -162,6 +167,22 @@ def undo_quoting(published: str) -> str:
     return text.replace('""', '"')
 
 
+def share_values() -> Callable[[str], str]:
+    """A function that gives back an equal text it was given shortly before, if there is one: corpora repeat speakers, accents and splits."""
+    return functools.lru_cache(maxsize=SHARED)(str)
+
+
+def _count_lines(text: str) -> tuple[str, int]:
+    """The first line that is not blank, and how many there are."""
+    first, count, start = "", 0, 0
+    for end in itertools.chain(_LINE_END.finditer(text), (None,)):  # one by one: a list of them would double the memory of a large table
+        line = text[start : end.start() if end is not None else len(text)]
+        if line.strip():
+            first, count = first if count else line, count + 1
+        start = end.end() if end is not None else start
+    return first, count
+
+
 def _decode(path: Path, encoding: str | None) -> tuple[str, str]:
     data = path.read_bytes()
     if encoding is None:
@@ -195,6 +216,7 @@ def _parse(path: Path, text: str, delimiter: str, quoting: str, repeated: str) -
     rows, broken = [], []
     columns: dict[str, int] = {}
     width = 0
+    share = share_values()
     try:
         for values in reader:
             if not any(value.strip() for value in values):
@@ -204,7 +226,7 @@ def _parse(path: Path, text: str, delimiter: str, quoting: str, repeated: str) -
             elif len(values) != width:
                 broken.append((reader.line_num, len(values)))
             else:
-                rows.append((reader.line_num, {name: values[place] for name, place in columns.items()}))
+                rows.append((reader.line_num, {name: share(values[place]) for name, place in columns.items()}))
     except csv.Error as error:
         raise CorpusError(f"{path}, line {reader.line_num}: {error}. A quote that is never closed? Try the quoting none.") from error
     return tuple(columns), tuple(rows), tuple(broken)

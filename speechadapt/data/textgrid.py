@@ -77,7 +77,8 @@ def read_textgrid(path: Path, *, encoding: str | None = None) -> TextGrid:
         encoding: None finds it: a byte-order mark, else UTF-8, else Latin-1 (told in `TextGrid.encoding`; a Mac's own encoding must be named).
 
     Raises:
-        CorpusError: missing, too large, binary, chronological or another object of Praat, undecodable, or broken off; the message names the line.
+        CorpusError: missing, too large, binary, chronological or another object of Praat, undecodable, broken off, or longer than its counts of
+            tiers and labels say; the message names the line.
     """
     path = Path(path)
     try:
@@ -104,6 +105,7 @@ def parse_textgrid(data: bytes, place: str, *, encoding: str | None = None) -> T
         raise CorpusError(f'{place}: holds "{kind[:40]}", not a TextGrid in text form. Save it from Praat as a text file, each TextGrid in its own.')
     start, end = reader.number("the beginning"), reader.number("the end")
     tiers = tuple(reader.tier(number) for number in range(1, reader.count("tiers") + 1)) if reader.flag() else ()
+    reader.finish()  # what its counts do not cover would be lost without a word
     return TextGrid(start=start, end=end, tiers=tiers, encoding=encoding)
 
 
@@ -167,6 +169,12 @@ class _Reader:
             end = self.number(what) if kind == INTERVALS else start
             intervals.append(Interval(start=start, end=end, text=self.text(what)))
         return Tier(name=name, points=kind == POINTS, intervals=tuple(intervals))
+
+    def finish(self) -> None:
+        value = next(self._values, None)
+        if value is not None:
+            told = f'the text "{value[:40]}"' if isinstance(value, str) else f"the number {value:g}"
+            raise self._error(f"found {told} after the last label, so a number of tiers or labels is too small")
 
     def number(self, what: str) -> float:
         value = self._next(what)

@@ -88,15 +88,15 @@ class Utterance:
         known: dict[str, Any] = {}
         meta: dict[str, Any] = {}
         for key, value in row.items():
-            if key == "meta":
+            if key in TEXTS:
+                text = value if isinstance(value, str) else _text(name, key, value, place)
+                known[key] = sys.intern(text) if text is not None and key in LABELS else text
+            elif key in NUMBERS:
+                known[key] = _number(name, key, value, place)
+            elif key == "meta":
                 if not isinstance(value, dict):
                     raise ManifestError(f'utterance "{name}" ({place}): meta is {type(value).__name__}, must be an object. Correct the line.')
                 meta.update(value)
-            elif key in NUMBERS:
-                known[key] = _number(name, key, value, place)
-            elif key in TEXTS:
-                text = _text(name, key, value, place)
-                known[key] = sys.intern(text) if text is not None and key in LABELS else text
             else:
                 meta[key] = value
         utterance = cls(**known, meta=meta)
@@ -105,7 +105,7 @@ class Utterance:
 
     def _check(self, place: str) -> None:
         where = f'utterance "{self.id}" ({place})'
-        if not self.id or len(self.id) > LONGEST_ID or any(not letter.isprintable() for letter in self.id):
+        if not self.id or len(self.id) > LONGEST_ID or not self.id.isprintable():
             raise ManifestError(f"{where}: id has {len(self.id)} characters, must be 1 to {LONGEST_ID} printable ones. Correct the line.")
         if not self.audio_filepath:
             raise ManifestError(f"{where}: audio_filepath is empty. Point it to the recording or remove the line.")
@@ -121,10 +121,10 @@ class Utterance:
 
 REQUIRED = ("id", "audio_filepath", "duration", "text")
 NUMBERS = ("duration", "offset")
-LABELS = ("speaker", "gender", "age", "accent", "accent_raw", "l1", "region", "language", "split")
+LABELS = frozenset(("speaker", "gender", "age", "accent", "accent_raw", "l1", "region", "language", "split"))
 """What many lines share; one string for all of them, as there may be millions."""
 
-TEXTS = tuple(field.name for field in dataclasses.fields(Utterance) if field.name not in (*NUMBERS, "meta"))
+TEXTS = frozenset(field.name for field in dataclasses.fields(Utterance) if field.name not in (*NUMBERS, "meta"))
 
 
 def _number(name: Any, field: str, value: Any, place: str) -> float:

@@ -48,14 +48,19 @@ def choose_vocabulary(current: Vocabulary | None, texts: Sequence[str], *, wante
     if wanted == "keep" and current is None:
         raise TrainingError("vocabulary is keep, but the base has no output layer and so none to keep. Set vocabulary=auto or new.")
     afresh = current is None or wanted == "new"
-    spelled = list(_spelled(texts, language, "lower" if current is None or afresh else current.case))
+    spelled, unspelled = _spell(texts, language, "lower" if current is None or afresh else current.case)
+    if unspelled and not any(spelled):
+        raise TrainingError(
+            f"the {len(texts)} training texts leave an empty vocabulary: {len(unspelled)} of them cannot be spelled out"
+            f"{'' if len(unspelled) == len(texts) else ', and the others have no letters'}. The first: {unspelled[0]}"
+        )
     if afresh:
         counts = Counter("".join(spelled))
         vocabulary = build_vocabulary(character for character, count in counts.items() if count >= rare)
         if not vocabulary.letters:
             raise TrainingError(
                 f"the {len(texts)} training texts leave an empty vocabulary: no letter occurs {rare} times or more once punctuation is gone. "
-                "Give more text, or lower rare."
+                f"Give more text, or lower rare.{_told(unspelled)}"
             )
         size = _many(len(vocabulary.letters), "character")
         told = f"vocabulary built from {_many(len(spelled), 'training text')}: {size}, {_shown(vocabulary.letters)}"
@@ -66,7 +71,7 @@ def choose_vocabulary(current: Vocabulary | None, texts: Sequence[str], *, wante
     if not any(character in current.letters for text in spelled for character in text) and not added:
         raise TrainingError(
             f"the {len(texts)} training texts leave an empty vocabulary: none of their characters is among the base's {len(current.letters)}"
-            f"{'' if wanted == 'keep' else f' or occurs {rare} times'}. Set vocabulary=extend or new, or give more text."
+            f"{'' if wanted == 'keep' else f' or occurs {rare} times'}. Set vocabulary=extend or new, or give more text.{_told(unspelled)}"
         )
     if not added:
         written = f"{_covered(current, spelled)} of {_many(len(spelled), 'training text')}"
@@ -77,13 +82,19 @@ def choose_vocabulary(current: Vocabulary | None, texts: Sequence[str], *, wante
     return VocabularyChoice(vocabulary=extended, head="extended", sentences=(told, *_left_out(extended, spelled, rare)))
 
 
-def _spelled(texts: Iterable[str], language: str | None, case: str | None) -> Iterable[str]:
-    """Texts that cannot be spelled are dropped and counted by the training itself, when it makes their labels."""
+def _spell(texts: Iterable[str], language: str | None, case: str | None) -> tuple[list[str], list[LabelError]]:
+    """The texts as they are spelled, and why others cannot be: those are dropped and counted by the training itself, when it makes their labels."""
+    spelled, unspelled = [], []
     for text in texts:
         try:
-            yield spell_for_ctc(text, language, case)
-        except LabelError:
-            continue
+            spelled.append(spell_for_ctc(text, language, case))
+        except LabelError as error:
+            unspelled.append(error)
+    return spelled, unspelled
+
+
+def _told(unspelled: Sequence[LabelError]) -> str:
+    return f" {len(unspelled)} of them cannot be spelled out, the first: {unspelled[0]}" if unspelled else ""
 
 
 def _left_out(vocabulary: Vocabulary, spelled: Sequence[str], rare: int) -> list[str]:

@@ -4,7 +4,7 @@ A script reads its corpus' lists into `CorpusRow`s, counts what it had to drop o
 """
 
 from speechadapt.preparation.accents import AccentLabels, split_accents
-from speechadapt.preparation.archives import is_archive, is_junk, unpack
+from speechadapt.preparation.archives import archive_stem, is_archive, is_junk, unpack
 from speechadapt.preparation.corpus import Corpus, CorpusRow, PrepareOptions, Recipe
 from speechadapt.preparation.finish import finish_corpus
 from speechadapt.preparation.intake import Drop, Intake
@@ -25,6 +25,7 @@ __all__ = [
     "Recipe",
     "Segment",
     "accent_slug",
+    "archive_stem",
     "available_cores",
     "find_file",
     "finish_corpus",

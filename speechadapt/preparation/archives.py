@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Self
 
-from speechadapt.errors import CorpusError
+from speechadapt.errors import CorpusError, MisuseError
 from speechadapt.files import atomic_folder
 from speechadapt.preparation.intake import Intake
 
@@ -43,7 +43,13 @@ def is_junk(path: PurePosixPath | Path) -> bool:
     return any(part in JUNK or part.startswith("._") for part in path.parts) or path.suffix == ".tmp"
 
 
-def unpack(archive: Path, folder: Path, intake: Intake) -> Path:
+def archive_stem(path: Path) -> str:
+    """The name of an archive without what says that it is one: `train.v2.tar.gz` is `train.v2`."""
+    suffix = next((suffix for suffix in ARCHIVE_SUFFIXES if path.name.lower().endswith(suffix)), "")
+    return path.name[: len(path.name) - len(suffix)]
+
+
+def unpack(archive: Path, folder: Path, intake: Intake, *, dry_run: bool = False) -> Path:
     """Unpack a zip or tar file into `folder`, in one step; one that is there already is kept.
 
     Only regular files are taken. Links, devices, absolute names and names that leave the folder are refused and counted.
@@ -52,11 +58,13 @@ def unpack(archive: Path, folder: Path, intake: Intake) -> Path:
         archive: .zip, .tar, .tar.gz, .tgz, .tar.bz2 or .tar.xz.
         folder: made by this call, under the folder that is prepared into.
         intake: counts what was refused.
+        dry_run: nothing may be written, so only what an earlier run has unpacked can be read.
 
     Returns:
         `folder`.
 
     Raises:
+        MisuseError: a dry run, and no earlier run has unpacked it.
         CorpusError: missing, broken, locked with a password, or more than a hundred times as large unpacked as packed.
     """
     if folder.is_dir():
@@ -64,6 +72,8 @@ def unpack(archive: Path, folder: Path, intake: Intake) -> Path:
         return folder
     if not archive.is_file():
         raise CorpusError(f"{archive}: no such archive. Check the path.")
+    if dry_run:
+        raise MisuseError(f"{archive}: is packed, and --dry-run writes nothing. Unpack it yourself, or run without --dry-run.")
     with atomic_folder(folder) as temporary:
         try:
             _unpack(archive, temporary, intake)

@@ -2,9 +2,9 @@
 
 import dataclasses
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from speechadapt.audio.waveform import Waveform
 from speechadapt.data.split_lists import has_lists
@@ -161,6 +161,16 @@ class CorpusRow:
         for name in _LABELS:  # a table makes a copy for every row of what millions of them share
             if (label := getattr(self, name)) is not None:
                 object.__setattr__(self, name, sys.intern(label))
+
+
+Row = TypeVar("Row")
+
+
+def release(rows: list[Row]) -> Iterator[Row]:
+    """The items of a list in their order, each taken out of it as it is handed on: millions of rows need not be held before and after a step."""
+    rows.reverse()
+    while rows:
+        yield rows.pop()
 
 
 _LABELS = ("speaker", "gender", "age", "accent", "accent_raw", "l1", "region", "language", "split")

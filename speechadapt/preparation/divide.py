@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from speechadapt.audio.storage import LONGEST_ROW, Sound
+from speechadapt.audio.storage import LONGEST_ROW
 from speechadapt.data.manifest import Manifest
 from speechadapt.data.split_lists import LISTS_FOLDER, apply_lists, compare_with_lists, make_lists, read_lists, remove_lists, write_lists
 from speechadapt.data.splits import LONGEST, SHORTEST, Split, carve_dev, drop_repeated_audio, split_by_speaker, split_by_speaker_and_sentence
@@ -80,12 +80,9 @@ def _take(split: Split, intake: Intake) -> dict[str, Manifest]:
     return {"train": split.train, "dev": split.dev, "test": split.test}
 
 
-def settle(parts: dict[str, Manifest], sounds: dict[str, Sound], options: PrepareOptions, intake: Intake) -> dict[str, Manifest]:
-    """Durations outside the limits leave train and dev; audio that stands in an earlier part leaves the later one. Test is untouched.
-
-    Every row that is left takes the digest of its samples with it, so that the same recording is found in other corpora too.
-    """
-    fitting = {name: _within_limits(part, sounds, name, options, intake) for name, part in parts.items()}
+def settle(parts: dict[str, Manifest], options: PrepareOptions, intake: Intake) -> dict[str, Manifest]:
+    """Durations outside the limits leave train and dev; audio that stands in an earlier part leaves the later one. Test is untouched."""
+    fitting = {name: _within_limits(part, name, options, intake) for name, part in parts.items()}
     settled, repeats = drop_repeated_audio(fitting)
     for repeat in repeats:
         message = f'row "{repeat.id}" ({repeat.part}) holds the same samples as "{repeat.kept_id}" ({repeat.kept_part}).'
@@ -96,15 +93,14 @@ def settle(parts: dict[str, Manifest], sounds: dict[str, Sound], options: Prepar
     return found
 
 
-def _within_limits(part: Manifest, sounds: dict[str, Sound], name: str, options: PrepareOptions, intake: Intake) -> Manifest:
+def _within_limits(part: Manifest, name: str, options: PrepareOptions, intake: Intake) -> Manifest:
     rows = []
     for u in part:
         reason = _length_reason(u, name, options) if name != "test" else None
         if reason is not None:
             intake.leave_out(u.id, *reason, split=name)
         else:
-            digest = sounds[u.id].digest or None
-            rows.append(u if u.audio_sha1 == digest else dataclasses.replace(u, audio_sha1=digest))
+            rows.append(u)
     return Manifest(rows, folder=part.folder, name=name)
 
 

@@ -4,12 +4,12 @@ import dataclasses
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from speechadapt.errors import AudioError, CorpusError
-from speechadapt.preparation.corpus import CorpusRow, Recipe
+from speechadapt.preparation.corpus import CorpusRow, Recipe, release
 from speechadapt.preparation.intake import Intake
 from speechadapt.preparation.lines import parse_object
 from speechadapt.preparation.locate import locate_audio
@@ -92,11 +92,13 @@ class NamedRow:
     audio: Recipe | None = None
 
 
-def make_rows(named: Sequence[NamedRow], columns: Mapping[str, str], intake: Intake, *, language: str | None = None) -> list[CorpusRow]:
-    """Rows with located audio and times; what has none is dropped and counted. Columns nobody asked for go to `meta`."""
+def make_rows(named: list[NamedRow], columns: Mapping[str, str], intake: Intake, *, language: str | None = None) -> Iterator[CorpusRow]:
+    """Rows with located audio and times; what has none is dropped and counted. Columns nobody asked for go to `meta`.
+
+    The list is emptied from its beginning as rows are taken, so that no line of a large corpus is held twice.
+    """
     ids = _make_ids(named, columns)
-    rows = []
-    for row_id, row in zip(ids, named, strict=True):
+    for row_id, row in zip(ids, release(named), strict=True):
         get = _getter(row, columns)
         split = row.split or _split_of(get("split"), intake)
         try:
@@ -105,29 +107,26 @@ def make_rows(named: Sequence[NamedRow], columns: Mapping[str, str], intake: Int
         except AudioError as error:
             intake.drop(row_id, error.reason, f'row "{row_id}" ({row.place}): {error}', split)
             continue
-        rows.append(
-            CorpusRow(
-                id=row_id,
-                audio=audio,
-                text=get("text") or "",
-                text_raw=row.values.get("text_raw") or None,
-                place=row.place,
-                offset=offset,
-                duration=duration,
-                speaker=get("speaker"),
-                gender=get("gender"),
-                age=get("age"),
-                accent_raw=row.values.get("accent_raw") or get("accent"),
-                accent=get("accent") if row.values.get("accent_raw") else None,
-                l1=get("l1"),
-                region=get("region"),
-                language=get("language") or language,
-                recording=get("recording") or (get("audio") if offset or duration else None),
-                split=split,
-                meta=_rest(row.values, columns),
-            )
+        yield CorpusRow(
+            id=row_id,
+            audio=audio,
+            text=get("text") or "",
+            text_raw=row.values.get("text_raw") or None,
+            place=row.place,
+            offset=offset,
+            duration=duration,
+            speaker=get("speaker"),
+            gender=get("gender"),
+            age=get("age"),
+            accent_raw=row.values.get("accent_raw") or get("accent"),
+            accent=get("accent") if row.values.get("accent_raw") else None,
+            l1=get("l1"),
+            region=get("region"),
+            language=get("language") or language,
+            recording=get("recording") or (get("audio") if offset or duration else None),
+            split=split,
+            meta=_rest(row.values, columns),
         )
-    return rows
 
 
 def as_text(value: Any) -> str:

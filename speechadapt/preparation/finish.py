@@ -20,10 +20,10 @@ from speechadapt.data.utterance import LONGEST_ID, SPLITS, Utterance
 from speechadapt.errors import CorpusError, MisuseError
 from speechadapt.files import read_json, write_json
 from speechadapt.preparation.accents import AccentLabels
-from speechadapt.preparation.corpus import Corpus, CorpusRow, PrepareOptions
+from speechadapt.preparation.corpus import Corpus, CorpusRow, PrepareOptions, Recipe
 from speechadapt.preparation.divide import divide, save_lists, settle
 from speechadapt.preparation.engine import BATCH, map_on_processes
-from speechadapt.preparation.intake import Intake
+from speechadapt.preparation.intake import Drop, Intake
 from speechadapt.preparation.journal import AUDIO_FOLDER, JOURNAL_FOLDER, Journal, open_journal
 from speechadapt.preparation.labels import gender_of, speaker_key
 from speechadapt.preparation.options import available_cores
@@ -31,6 +31,7 @@ from speechadapt.preparation.ray_engine import BATCH as RAY_BATCH
 from speechadapt.preparation.ray_engine import map_on_ray
 from speechadapt.preparation.report import REPORT_FILE, PrepReport, refuse_defects, summarize_content, summarize_intake
 from speechadapt.text.cleaning import clean_text, has_words
+from speechadapt.units import Seconds
 
 TOLERATED_SHARE = 0.05
 TOLERATED_FAILURES = 5
@@ -43,20 +44,32 @@ ROWS_OF_A_PROCESS = 32
 """Fewer are not worth the start of another process."""
 
 
-class Flagged(dict[str, Sound]):
-    """Sounds by id, of which only those with quality flags are held."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """An utterance without its duration, and what is needed of its row to read the audio; the row itself is not held, as there may be millions.
 
-    def __missing__(self, key: str) -> Sound:
-        return Sound(id=key, outcome="measured")
+    Attributes:
+        utterance: its duration is 0 and its audio the file that will be written.
+        audio: of the row, the path as text, which takes half the memory of a `Path`.
+        offset, duration, channel, place: of the row.
+        number: of the row in the order they were given in.
+    """
+
+    utterance: Utterance
+    audio: str | Recipe
+    offset: Seconds
+    duration: Seconds | None
+    channel: int | None
+    place: str
+    number: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """An utterance without its duration, the row it comes from, and the place of that row in the order they were given in."""
+class Stored:
+    """The utterances whose audio can be used, by id, and the quality flags of those that have any."""
 
-    utterance: Utterance
-    row: CorpusRow
-    place: int
+    utterances: list[Utterance]
+    flags: dict[str, tuple[str, ...]]
 
 
 def finish_corpus(
@@ -75,7 +88,7 @@ def finish_corpus(
     recording has not changed, but reads it; `resume` goes on with an interrupted run and reads nothing that was finished.
 
     Args:
-        rows: in any order; sorted by id here.
+        rows: in any order; sorted by id here. They are taken one by one and none is held, so that a generator needs half the memory of a list.
         intake: what the script counted while reading; more is counted in it here.
         audio_roots: with `in_place`, the folders under which the recordings lie.
 
@@ -90,17 +103,21 @@ def finish_corpus(
     intake = intake if intake is not None else Intake()
     out = Path(out)
     _refuse_foreign(out, source, corpus)
-    given = list(tqdm(rows, desc="rows", unit=" rows", disable=None, delay=2, leave=False))
+    labels = AccentLabels(corpus.name, options.accent_map)
+    counted = enumerate(tqdm(rows, desc="rows", unit=" rows", disable=None, delay=2, leave=False))
+    given = [_draft(row, number, corpus, options, intake, labels) for number, row in counted]
     intake.drops = [dataclasses.replace(drop, id=f"{corpus.name}-{drop.id}") for drop in intake.drops]
     if options.dry_run:
+        labels.tell(intake)
         return _finish(given, corpus, source, out, options, intake, audio_roots, started, None)
     with open_journal(out, _about(corpus, source, options), resume=options.resume) as journal:
         _note_interruption(out, journal, options, intake)
+        labels.tell(intake)
         return _finish(given, corpus, source, out, options, intake, audio_roots, started, journal)
 
 
 def _finish(
-    given: list[CorpusRow],
+    given: list[Draft],
     corpus: Corpus,
     source: Path | str,
     out: Path,
@@ -111,16 +128,14 @@ def _finish(
     journal: Journal | None,
 ) -> PrepReport:
     rows_read = len(given) + len(intake.drops)
-    drafts, not_chosen = _make_drafts(given, corpus, options, intake)
-    sounds = _store_audio(drafts, out, options, intake, journal)
+    drafts, not_chosen = _choose_drafts(given, options, intake)
     files = [] if options.in_place else [draft.utterance.audio_filepath for draft in drafts]
-    utterances = _place_audio(drafts, sounds, options)
-    _require_audio(rows_read, len(utterances), corpus, source, options, intake)
-    whole = Manifest(utterances, folder=out, name=corpus.name)
-    del utterances
-    parts = settle(divide(whole, options, intake), sounds, options, intake)
+    stored = _store_audio(drafts, out, options, intake, journal)
+    _require_audio(rows_read, len(stored.utterances), corpus, source, options, intake)
+    whole = Manifest(stored.utterances, folder=out, name=corpus.name)
+    stored.utterances.clear()
+    parts = settle(divide(whole, options, intake), options, intake)
     del whole
-    sounds = Flagged({key: sound for key, sound in sounds.items() if sound.flags})
     if not parts:
         raise CorpusError(f"{source}: none of {rows_read} rows is left ({intake.reasons}). Correct the corpus or the options.")
     report = PrepReport(
@@ -132,7 +147,7 @@ def _finish(
         not_chosen=not_chosen,
         kept=sum(map(len, parts.values())),
         **summarize_intake(intake),
-        **summarize_content(parts, sounds, out),
+        **summarize_content(parts, stored.flags),
         manifests=tuple(f"{name}.jsonl" for name in parts),
         seconds=round(time.monotonic() - started, 2),
         provenance=provenance.gather(),
@@ -178,41 +193,11 @@ def _refuse_foreign(out: Path, source: Path | str, corpus: Corpus) -> None:
         raise MisuseError(f'{out}: holds the prepared corpus "{name}", not "{corpus.name}". Choose another folder.')
 
 
-def _make_drafts(given: list[CorpusRow], corpus: Corpus, options: PrepareOptions, intake: Intake) -> tuple[list[Draft], int]:
-    """Sorted by id; empty texts and repeated ids are dropped, `--limit` takes its choice."""
-    drafts: dict[str, Draft] = {}
-    files: set[str] = set()
-    labels = AccentLabels(corpus.name, options.accent_map)
-    for place in sorted(range(len(given)), key=lambda place: given[place].id):
-        row = given[place]
-        draft = _draft(row, corpus, options, intake, labels)
-        if len(draft.id) > LONGEST_ID or not draft.id.isprintable():
-            message = f'row "{draft.id[:80]}" ({row.place}): its id has {len(draft.id)} characters, at most {LONGEST_ID} printable ones are possible.'
-            intake.drop(draft.id[:80], "bad-id", message, row.split)
-        elif draft.id in drafts:
-            intake.drop(draft.id, "duplicate-id", f'row "{draft.id}" ({row.place}): this id stands twice, the first row is kept.', row.split)
-        elif not has_words(draft.text):
-            intake.drop(draft.id, "empty-text", f'row "{draft.id}" ({row.place}): no words in its text "{row.text}".', row.split)
-        else:
-            folded = draft.audio_filepath.casefold()
-            if folded in files:  # two ids that differ in case only would share a file on some systems
-                stem = _file_stem(draft.id, hashed=True)
-                draft = dataclasses.replace(draft, audio_filepath=f"{AUDIO_FOLDER}/{stem}.flac")
-            files.add(folded)
-            drafts[draft.id] = Draft(utterance=draft, row=row, place=place)
-    labels.tell(intake)
-    chosen = list(drafts.values())
-    if options.limit is None or options.limit >= len(chosen):
-        return chosen, 0
-    places = [index * len(chosen) // options.limit for index in range(options.limit)]
-    return [chosen[place] for place in places], len(chosen) - options.limit
-
-
-def _draft(row: CorpusRow, corpus: Corpus, options: PrepareOptions, intake: Intake, labels: AccentLabels) -> Utterance:
+def _draft(row: CorpusRow, number: int, corpus: Corpus, options: PrepareOptions, intake: Intake, labels: AccentLabels) -> Draft:
     language = row.language or corpus.language
     text = clean_text(row.text, case=options.case or corpus.case, language=language)
     raw = row.text if row.text_raw is None else row.text_raw
-    return Utterance(
+    utterance = Utterance(
         id=f"{corpus.name}-{row.id}",
         audio_filepath=f"{AUDIO_FOLDER}/{_file_stem(f'{corpus.name}-{row.id}')}.flac",
         duration=0.0,
@@ -230,6 +215,36 @@ def _draft(row: CorpusRow, corpus: Corpus, options: PrepareOptions, intake: Inta
         split=row.split,
         meta=row.meta,
     )
+    audio = str(row.audio) if isinstance(row.audio, Path) else row.audio
+    return Draft(utterance=utterance, audio=audio, offset=row.offset, duration=row.duration, channel=row.channel, place=row.place, number=number)
+
+
+def _choose_drafts(given: list[Draft], options: PrepareOptions, intake: Intake) -> tuple[list[Draft], int]:
+    """Sorted by id; empty texts and repeated ids are dropped, `--limit` takes its choice. Empties the list, so that no draft is held twice."""
+    given.sort(key=lambda draft: draft.utterance.id)  # stable: of several with one id the first that was given comes first
+    chosen: list[Draft] = []
+    files: set[str] = set()
+    for draft in given:
+        u, place = draft.utterance, draft.place
+        if len(u.id) > LONGEST_ID or not u.id.isprintable():
+            message = f'row "{u.id[:80]}" ({place}): its id has {len(u.id)} characters, at most {LONGEST_ID} printable ones are possible.'
+            intake.drop(u.id[:80], "bad-id", message, u.split)
+        elif chosen and chosen[-1].utterance.id == u.id:
+            intake.drop(u.id, "duplicate-id", f'row "{u.id}" ({place}): this id stands twice, the first row is kept.', u.split)
+        elif not has_words(u.text):
+            intake.drop(u.id, "empty-text", f'row "{u.id}" ({place}): no words in its text "{u.text}".', u.split)
+        else:
+            folded = u.audio_filepath.casefold()
+            if folded in files:  # two ids that differ in case only would share a file on some systems
+                u = dataclasses.replace(u, audio_filepath=f"{AUDIO_FOLDER}/{_file_stem(u.id, hashed=True)}.flac")
+                draft = dataclasses.replace(draft, utterance=u)
+            files.add(folded)
+            chosen.append(draft)
+    given.clear()
+    if options.limit is None or options.limit >= len(chosen):
+        return chosen, 0
+    places = [index * len(chosen) // options.limit for index in range(options.limit)]
+    return [chosen[place] for place in places], len(chosen) - options.limit
 
 
 def _shared(label: str | None) -> str | None:
@@ -243,115 +258,110 @@ def _file_stem(row_id: str, *, hashed: bool = False) -> str:
     return safe if safe == row_id and not hashed else f"{safe}-{hashlib.sha256(row_id.encode()).hexdigest()[:8]}"
 
 
-def _store_audio(drafts: list[Draft], out: Path, options: PrepareOptions, intake: Intake, journal: Journal | None) -> dict[str, Sound]:
-    """Read, check and write the audio of every draft; what cannot be used is dropped with its reason.
+def _store_audio(drafts: list[Draft], out: Path, options: PrepareOptions, intake: Intake, journal: Journal | None) -> Stored:
+    """Read, check and write the audio of every draft; what cannot be used is dropped with its reason. Empties the list of drafts.
 
     Audio is read in the order the rows were given in, so that what lies in one large file is read from it in one go.
     """
-    if options.in_place and any(not isinstance(draft.row.audio, Path) for draft in drafts):
+    if options.in_place and any(not isinstance(draft.audio, str) for draft in drafts):
         raise MisuseError(
             "--in-place: this corpus makes its audio, or keeps it inside of other files, so there is none to leave in place. Run without --in-place."
         )
-    if options.in_place and any(draft.row.channel is not None for draft in drafts):
+    if options.in_place and any(draft.channel is not None for draft in drafts):
         raise MisuseError("--in-place: some recordings hold a speaker in each channel, and manifests know no channels. Run without --in-place.")
-    in_order = sorted(drafts, key=lambda draft: draft.place)
-    made: dict[str, Sound] = {}
+    drafts.sort(key=lambda draft: draft.number)
+    utterances: list[Utterance] = []
+    flags: dict[str, tuple[str, ...]] = {}
+    lost: list[Drop] = []
     hours = 0.0
     with tqdm(total=len(drafts), desc="audio", unit=" rows", disable=None) as bar:
-        for batch, sounds in _map(in_order, out, options, journal):
+        for batch, sounds in _map(drafts, out, options, journal):
             if journal is not None:
                 journal.add(sound for sound in sounds if not sound.taken)
             for draft, sound in zip(batch, sounds, strict=True):
-                made[draft.utterance.id] = _lighter(sound, draft)
                 hours += sound.duration / 3600
+                if sound.outcome == "dropped":
+                    message = f"{sound.message} ({draft.place})" if draft.place else sound.message
+                    lost.append(Drop(id=draft.utterance.id, reason=sound.reason, message=message, split=draft.utterance.split))
+                    continue
+                _count_repairs(sound, intake)
+                utterances.append(_place(draft, sound, options))
+                if sound.flags:
+                    flags[draft.utterance.id] = sound.flags
             bar.set_postfix_str(f"{hours:.1f} h", refresh=False)
             bar.update(len(sounds))
-    if journal is not None and hasattr(os, "sync"):
+    if journal is not None and not options.in_place and hasattr(os, "sync"):
         os.sync()  # the files of all rows at once, before any manifest names them; one by one takes more time than making them
-    for draft in drafts:
-        sound = made[draft.utterance.id]
-        if sound.outcome == "dropped":
-            del made[sound.id]
-            message = f"{sound.message} ({draft.row.place})" if draft.row.place else sound.message
-            intake.drop(sound.id, sound.reason, message, draft.row.split)
-            continue
-        if sound.clamped:
-            intake.repair("segment end beyond its recording, shortened")
-        if sound.taken:
-            intake.repair("row of the interrupted run taken over, nothing decoded")
-        elif sound.outcome == "reused":
-            intake.repair("audio of an earlier run kept")
-    return made
+    intake.drops += sorted(lost, key=lambda drop: drop.id)
+    utterances.sort(key=lambda u: u.id)
+    return Stored(utterances=utterances, flags=flags)
 
 
-def _lighter(sound: Sound, draft: Draft) -> Sound:
-    """Without what only the journal needs, and with no copies of the same words: there may be millions of them."""
-    return dataclasses.replace(sound, id=draft.utterance.id, outcome=sys.intern(sound.outcome), origin="", size=0)
+def _count_repairs(sound: Sound, intake: Intake) -> None:
+    if sound.clamped:
+        intake.repair("segment end beyond its recording, shortened")
+    if sound.taken:
+        intake.repair("row of the interrupted run taken over, nothing decoded")
+    elif sound.outcome == "reused":
+        intake.repair("audio of an earlier run kept")
 
 
 def _map(drafts: list[Draft], out: Path, options: PrepareOptions, journal: Journal | None) -> Iterator[tuple[list[Draft], list[Sound]]]:
-    """Drafts and their sounds, in batches as they are finished, from whatever engine was asked for."""
+    """Drafts and their sounds, in batches as they are finished, from whatever engine was asked for. Empties the list of drafts."""
     no_target = options.in_place or options.dry_run
     whole = Path(os.path.abspath(out))  # noqa: PTH100 - `resolve` would follow links, and a worker may stand in another folder
-    jobs = (
-        Job(
-            id=draft.utterance.id,
-            audio=draft.row.audio,
-            offset=draft.row.offset,
-            duration=draft.row.duration,
-            channel=draft.row.channel,
-            target=None if no_target else whole / draft.utterance.audio_filepath,
-            header_only=options.dry_run,
-            journaled=journal.take(draft.utterance.id) if journal is not None else None,
-            traced=journal is not None,
-        )
-        for draft in drafts
-    )
+    total = len(drafts)
+    running: dict[int, list[Draft]] = {}
+
+    def make_batches(size: int) -> Iterator[list[Job]]:
+        drafts.reverse()
+        for number in itertools.count():
+            running[number] = [drafts.pop() for _ in range(min(size, len(drafts)))]
+            if not running[number]:
+                return
+            yield [_job(draft, None if no_target else whole, options, journal) for draft in running[number]]
+
     if options.engine == "ray":
-        size = RAY_BATCH
-        first = next((draft.row.audio for draft in drafts if isinstance(draft.row.audio, Path) and draft.row.audio.is_file()), None)
+        first = next((Path(draft.audio) for draft in drafts if isinstance(draft.audio, str) and os.path.isfile(draft.audio)), None)  # noqa: PTH113
         mapped = map_on_ray(
             store_all,
-            _batches(jobs, size),
+            make_batches(RAY_BATCH),
             workers=options.jobs,
-            total=len(drafts),
+            total=total,
             address=options.ray_address,
             probe=None if no_target or journal is None else whole / JOURNAL_FOLDER,
             needed=[first] if first is not None else [],
         )
     else:
-        workers = min(options.jobs or available_cores(), max(1, len(drafts) // ROWS_OF_A_PROCESS))
-        size = BATCH if workers > 1 else 1
-        mapped = map_on_processes(store_all, _batches(jobs, size), workers=workers, total=len(drafts))
+        workers = min(options.jobs or available_cores(), max(1, total // ROWS_OF_A_PROCESS))
+        mapped = map_on_processes(store_all, make_batches(BATCH if workers > 1 else 1), workers=workers, total=total)
     for number, sounds in mapped:
-        yield drafts[number * size : (number + 1) * size], sounds
+        yield running.pop(number), sounds
 
 
-def _batches(jobs: Iterator[Job], size: int) -> Iterator[list[Job]]:
-    while batch := list(itertools.islice(jobs, size)):
-        yield batch
-
-
-def _place_audio(drafts: list[Draft], sounds: Mapping[str, Sound], options: PrepareOptions) -> list[Utterance]:
-    """The utterances whose audio can be used, in their order; empties the list of drafts, so that no row is held twice."""
-    placed = []
-    drafts.reverse()
-    while drafts:
-        draft = drafts.pop()
-        if (sound := sounds.get(draft.utterance.id)) is not None:
-            placed.append(_place(draft, sound, options))
-    return placed
+def _job(draft: Draft, folder: Path | None, options: PrepareOptions, journal: Journal | None) -> Job:
+    return Job(
+        id=draft.utterance.id,
+        audio=Path(draft.audio) if isinstance(draft.audio, str) else draft.audio,
+        offset=draft.offset,
+        duration=draft.duration,
+        channel=draft.channel,
+        target=None if folder is None else folder / draft.utterance.audio_filepath,
+        header_only=options.dry_run,
+        journaled=journal.take(draft.utterance.id) if journal is not None else None,
+        traced=journal is not None,
+    )
 
 
 def _place(draft: Draft, sound: Sound, options: PrepareOptions) -> Utterance:
     """The utterance with its measured duration; left in place it points to the source and its segment."""
-    utterance, row = draft.utterance, draft.row
-    if options.in_place and isinstance(row.audio, Path):
-        return dataclasses.replace(
-            utterance, audio_filepath=str(row.audio.resolve()), offset=row.offset, duration=sound.duration, audio_sha1=sound.digest or None
-        )
+    utterance, digest = draft.utterance, sound.digest or None
+    if options.in_place and isinstance(draft.audio, str):
+        path = os.path.realpath(draft.audio)
+        there = draft.audio if path == draft.audio else path  # one string for both
+        return dataclasses.replace(utterance, audio_filepath=there, offset=draft.offset, duration=sound.duration, audio_sha1=digest)
     meta = {**utterance.meta, "bandwidth": "narrow"} if "narrow-band" in sound.flags else utterance.meta
-    return dataclasses.replace(utterance, duration=sound.duration, audio_sha1=sound.digest or None, meta=meta)
+    return dataclasses.replace(utterance, duration=sound.duration, audio_sha1=digest, meta=meta)
 
 
 def _require_audio(rows_read: int, usable: int, corpus: Corpus, source: Path | str, options: PrepareOptions, intake: Intake) -> None:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +38,7 @@ def read_json_lines(path: Path, intake: Intake, *, prefix: str, split: str | Non
         raise CorpusError(f"{path}: byte {error.start + 1} is not UTF-8. Save the file as UTF-8.") from error
     if text.lstrip().startswith("["):
         raise CorpusError(f"{path}: one JSON list, expected one JSON object per line. Write it as JSON Lines.")
-    for number, line in enumerate(_LINE_END.split(text), start=1):
+    for number, line in enumerate(_split(text), start=1):
         if not line.strip():
             continue
         row = parse_object(line)
@@ -47,12 +48,26 @@ def read_json_lines(path: Path, intake: Intake, *, prefix: str, split: str | Non
             intake.drop(f"{prefix}-line{number}", "broken-line", f"{path}, line {number}: not a JSON object. Correct the line.", split)
 
 
+def _split(text: str) -> Iterator[str]:
+    """One by one, as a list of them would double the memory of a large file."""
+    start = 0
+    for end in _LINE_END.finditer(text):
+        yield text[start : end.start()]
+        start = end.end()
+    yield text[start:]
+
+
 def parse_object(line: str) -> dict[str, Any] | None:
     """One line as an object, or None if it is none that could be written again; NaN and infinity, which JSON does not have, become null."""
     try:
-        row = json.loads(line, parse_constant=lambda name: None)
+        row = json.loads(line, parse_constant=lambda name: None, object_pairs_hook=_share_names)
         if "\\ud" in line.lower():  # half of an escaped pair of surrogates is no character
             json.dumps(row, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError):  # also numbers of a thousand digits, and brackets without end
         return None
     return row if isinstance(row, dict) else None
+
+
+def _share_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names are not copied for every line."""
+    return {sys.intern(name): value for name, value in pairs}

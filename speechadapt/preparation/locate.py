@@ -23,8 +23,9 @@ def locate_audio(given: str, roots: Sequence[Path]) -> Path:
         AudioError: reason `outside-corpus` (the path leaves every root) or `missing`.
     """
     path = Path(given.replace("\\", "/"))
+    tried = roots[:1] if path.is_absolute() else roots
     inside = False
-    for root in roots[:1] if path.is_absolute() else roots:
+    for root in tried:
         base = root.resolve()
         try:
             found = _actual_name(base / path).resolve()
@@ -34,12 +35,13 @@ def locate_audio(given: str, roots: Sequence[Path]) -> Path:
             inside = True
             if found.is_file():
                 return found
-    looked = ", ".join(str(root) for root in roots)
-    if not inside:
-        raise AudioError(
-            "outside-corpus", f'"{given}" leaves the folder of the corpus ({looked}). Name the folder with --set audio_root=FOLDER if you trust it.'
-        )
-    raise AudioError("missing", f'no file "{given}" under {looked}. Correct the path or the list.')
+    looked = ", ".join(str(root) for root in tried)
+    if inside:
+        raise AudioError("missing", f'no file "{given}" under {looked}. Correct the path or the list.')
+    advice = "Put the file there and correct the path, or name its folder with --set audio_root=FOLDER where the corpus has that setting."
+    if path.is_absolute():
+        raise AudioError("outside-corpus", f'"{given}" leaves the folder of the corpus: an absolute path must lie under {looked}. {advice}')
+    raise AudioError("outside-corpus", f'"{given}" leaves the folder of the corpus ({looked}). {advice}')
 
 
 def _actual_name(path: Path) -> Path:

@@ -5,9 +5,8 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-from speechadapt.audio.storage import Sound
 from speechadapt.data.manifest import Manifest
-from speechadapt.data.parts import count_accents, count_content, cover_accents, describe_overlaps, list_leaks
+from speechadapt.data.split_summary import count_accents, count_content, cover_accents, describe_overlaps, list_leaks
 from speechadapt.errors import CorpusError
 from speechadapt.files import write_json
 from speechadapt.preparation.corpus import Corpus, PrepareOptions
@@ -30,8 +29,8 @@ class PrepReport:
         dropped_examples: up to twenty sentences by reason. test_dropped: every row that left the test set, with its reason.
         repairs: what was put right, by kind. warnings: rows by quality flag. facts: corpus-specific counts, such as orphans.
         hours, speakers (None: the corpus names none); splits and accents: utterances, hours and speakers of each.
-        overlap: for each pair of splits what both hold, with two ids for each kind; see `data.parts.describe_overlaps`.
-        coverage: for each accent in test what train holds of it, and whether it is zero-shot; see `data.parts.cover_accents`.
+        overlap: for each pair of splits what both hold, with two ids for each kind; see `data.split_summary.describe_overlaps`.
+        coverage: for each accent in test what train holds of it, and whether it is zero-shot; see `data.split_summary.cover_accents`.
         manifests: files written.
     """
 
@@ -89,11 +88,11 @@ def summarize_intake(intake: Intake) -> dict[str, Any]:
     }
 
 
-def summarize_content(parts: dict[str, Manifest], sounds: dict[str, Sound], out: Path) -> dict[str, Any]:
-    """The fields of `PrepReport` that tell what is in the parts."""
+def summarize_content(parts: dict[str, Manifest], flags: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+    """The fields of `PrepReport` that tell what is in the parts, given the quality flags of the rows that have any."""
     every = count_content(u for part in parts.values() for u in part)
     return {
-        "warnings": dict(sorted(Counter(flag for part in parts.values() for u in part for flag in sounds[u.id].flags).items())),
+        "warnings": dict(sorted(Counter(flag for part in parts.values() for u in part for flag in flags.get(u.id, ())).items())),
         "hours": every["hours"],
         "speakers": every["speakers"],
         "splits": {name: {**count_content(part), "children": sum(u.meta.get("child") is True for u in part)} for name, part in parts.items()},

@@ -1,5 +1,6 @@
 """Audit: every planted defect of a recording under its name with its ids, nothing on good ones, and never an exception."""
 
+import os
 import re
 import struct
 from pathlib import Path
@@ -16,6 +17,7 @@ from speechadapt.audio.audit import check_audio
 from speechadapt.data.findings import Finding
 from speechadapt.data.manifest import Manifest
 from speechadapt.data.utterance import Utterance
+from speechadapt.errors import SpeechadaptError
 
 TEXT = "a plain sentence of a good length"
 
@@ -219,6 +221,16 @@ def test_processes_find_the_same(tmp_path: Path) -> None:
     alone, together = audit(tmp_path, *rows), audit(tmp_path, *rows, jobs=2)
     assert together == alone
     assert together["dc-offset"].ids == ("r7", "r57", "r107")
+
+
+def die(clips: list[Any]) -> list[Any]:
+    os._exit(3)
+
+
+def test_a_process_that_dies_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("speechadapt.audio.audit._listen_to", die)
+    with pytest.raises(SpeechadaptError, match=r"a listening process died after 0 of 128 rows, .* Run the same command again with --jobs 1\."):
+        audit(tmp_path, *(row(f"r{number}") for number in range(128)), jobs=2)
 
 
 def test_what_is_read_of_one_row_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,6 +130,19 @@ def test_manifests_of_one_name_are_told_apart_by_their_folders(tmp_path: Path, c
     assert "error: shared-audio: one/train and two/train share the samples of 2 recordings" in told
 
 
+def test_manifests_of_one_stem_in_one_folder_and_links_into_one_are_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(speak(tmp_path, a=as_it_is))
+    other = path.with_suffix(".json")
+    other.write_bytes(path.read_bytes())
+    assert main(["check", str(path), str(other), "--json"]) == 1
+    assert [one["name"] for one in json.loads(capsys.readouterr().out)["manifests"]] == ["train.jsonl", "train.json"]
+    for folder, there in (("one", path), ("two", other)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "train.jsonl").symlink_to(there)
+    main(["check", str(tmp_path / "one/train.jsonl"), str(tmp_path / "two/train.jsonl"), "--json"])
+    assert [one["name"] for one in json.loads(capsys.readouterr().out)["manifests"]] == ["one/train", "two/train"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -152,6 +165,14 @@ def test_a_manifest_given_twice_is_misuse(tmp_path: Path, capsys: pytest.Capture
     path = speak(tmp_path, a=as_it_is)
     assert main(["check", path, str(tmp_path / "." / "train.jsonl")]) == 2
     assert "train.jsonl: given twice. Give each manifest once." in capsys.readouterr().err
+
+
+def test_findings_are_not_written_over_a_manifest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = speak(tmp_path, a=as_it_is)
+    before = Path(path).read_bytes()
+    assert main(["check", path, "--out", str(tmp_path / "." / "train.jsonl")]) == 2
+    assert "train.jsonl: is a manifest that is checked, and would be lost. Choose another name." in capsys.readouterr().err
+    assert Path(path).read_bytes() == before
 
 
 def test_checks_of_text_load_nothing_heavy(tmp_path: Path) -> None:

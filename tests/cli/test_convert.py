@@ -42,6 +42,7 @@ def test_json_is_the_whole_report(prepared: Path, tmp_path: Path, capsys: pytest
     ("arguments", "code", "message"),
     [
         (["--to", "csv"], 2, '--to "csv": must be one of audiofolder, parquet, kaldi, lhotse, nemo'),
+        (["--to", "nemo", "--splits", ","], 2, "--splits: names no split. Name one or more of them"),
         (["--to", "nemo", "--splits", "all"], 2, '--splits "all": no manifest of that name; there are: train, dev, test'),
         (["--to", "parquet", "--shard-size", "many"], 2, '--shard-size "many": expected a number with KB, MB or GB, such as 500MB'),
         (["--to", "parquet", "--in-place"], 2, "--in-place: Parquet files hold the audio inside"),

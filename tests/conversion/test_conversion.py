@@ -141,6 +141,15 @@ def test_twice_gives_the_same_bytes_and_replaces_itself(to: str, prepared: Path,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "out"]  # nothing temporary is left
 
 
+def test_the_folder_behind_a_link_is_replaced_and_the_link_stays(prepared: Path, tmp_path: Path) -> None:
+    convert(prepared, tmp_path / "disk/out", "nemo")
+    (tmp_path / "out").symlink_to(tmp_path / "disk/out")
+    convert(prepared, tmp_path / "out", "nemo", splits=("test",))
+    assert (tmp_path / "out").is_symlink()
+    assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["out"]
+    assert [path.name for path in (tmp_path / "disk/out").glob("*.jsonl")] == ["test_manifest.jsonl"]
+
+
 def test_records_of_several_corpora_are_all_carried(prepared: Path, pointing: Path, tmp_path: Path) -> None:
     with pytest.raises(MisuseError, match=r"left/all.jsonl: its name tells no split, and train.jsonl is train. Rename it so that"):
         convert([prepared, pointing], tmp_path / "out", "nemo")

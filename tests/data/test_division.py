@@ -238,12 +238,38 @@ def test_nothing_that_is_not_ours_is_overwritten(data: Path, tmp_path: Path) -> 
         (tmp_path / f"with-{name}").mkdir()
         (tmp_path / f"with-{name}" / name).write_text("mine")
         refused(tmp_path / f"with-{name}", rf"with-{name}/{name}: was not made by speechadapt split")
+    refused(tmp_path / "out", "all.jsonl: a file, expected a folder for the split lists", data / "all.jsonl")
     (tmp_path / "lists").mkdir()
     (tmp_path / "lists/train.txt").write_text("mine")
     refused(tmp_path / "out", r"lists: holds split lists that were not made by speechadapt \(split\.json is missing\)", tmp_path / "lists")
     divide(data, tmp_path / "out", "speaker")
     (data / "corpus.json").write_text('{"name": "other"}')
     refused(tmp_path / "out", 'out: holds a division of "mini", not of "other"')
+
+
+def test_lists_of_another_division_are_not_overwritten(data: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    divide(data, tmp_path / "first", "speaker", seed=3, lists=kept / "speaker")
+    before = contents(kept)
+    for lists in (kept / "speaker", kept):  # the second would have removed what lies below it
+        with pytest.raises(MisuseError, match=r"kept/speaker: holds the split lists of another division \(speaker, seed 3\), which would be lost"):
+            divide(data, tmp_path / "second", "speaker", seed=4, lists=lists)
+    assert contents(kept) == before
+    assert not (tmp_path / "second").exists()
+    divide(data, tmp_path / "second", "speaker", seed=3, lists=kept / "speaker")  # the same division: the same lists
+    assert contents(kept) == before
+    divide(data, tmp_path / "first", "speaker", seed=4, lists=kept / "speaker")  # replaced with what they were written for
+    assert contents(kept) != before
+
+
+def test_json_that_is_no_object_is_told(data: Path, tmp_path: Path) -> None:
+    divide(data, tmp_path / "out", "speaker")
+    (tmp_path / "out/split_report.json").write_text("[]")
+    with pytest.raises(SpeechadaptError, match=r"split_report\.json: list, expected one JSON object"):
+        divide(data, tmp_path / "out", "speaker")
+    (data / "corpus.json").write_text('["mini"]')
+    with pytest.raises(SpeechadaptError, match=r"corpus\.json: list, expected one JSON object"):
+        divide(data, tmp_path / "new", "speaker")
 
 
 def test_data_that_cannot_be_divided(data: Path, tmp_path: Path) -> None:

@@ -64,8 +64,14 @@ def test_circles_and_missing_ids_are_survived() -> None:
     nameless = timed("x", ("a1", "ts1", "ts2", "x")).replace("</TIER>", "<ANNOTATION><REF_ANNOTATION/></ANNOTATION><ANNOTATION/></TIER>")
     document = parse_eaf(eaf(nameless, circle, slots=SLOTS).encode(), "a")
     assert [(one.text, one.start) for tier in document.tiers for one in tier.annotations] == [
-        ("x", 0.5), ("", None), ("one", None), ("two", None), ("three four", 0.5),
+        ("x", 0.5), ("", None), ("", None), ("one", None), ("two", None), ("three four", 0.5),
     ]  # fmt: skip
+
+
+def test_what_damage_puts_into_one_element_is_not_lost() -> None:
+    pieces = timed("x", ("a1", "ts1", "ts2", "one"), ("a2", "ts2", "ts5", "two")).replace("</ANNOTATION>\n<ANNOTATION>", "")
+    document = parse_eaf(eaf(pieces.replace("</TIER>", "<ANNOTATION><OTHER/></ANNOTATION></TIER>"), slots=SLOTS).encode(), "a")
+    assert texts(document, "x") == [("a1", 0.5, 1.5, "one"), ("a2", 1.5, 3.0, "two"), ("unnamed3", None, None, "")]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "iso-8859-1"])

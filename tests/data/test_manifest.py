@@ -7,7 +7,7 @@ import pytest
 
 from speechadapt.data.manifest import Manifest, join_manifests, stream_manifest
 from speechadapt.data.utterance import Utterance
-from speechadapt.errors import ManifestError
+from speechadapt.errors import ManifestError, SpeechadaptError
 
 
 def utterance(number: int, **fields: object) -> Utterance:
@@ -105,6 +105,21 @@ def test_absolute_paths_need_a_listed_root(tmp_path: Path) -> None:
     assert manifest.audio_path(manifest[0]) == sound
     (tmp_path / "corpus.json").write_text(json.dumps({"audio_roots": [str(tmp_path / "corp")]}))  # a prefix of the name is not a parent
     with pytest.raises(ManifestError, match=r"is absolute"):
+        manifest.audio_path(manifest[0])
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ([], r"corpus\.json: list, expected one JSON object"),
+        ({"audio_roots": "/"}, r'"audio_roots" must be a list of folders'),
+        ({"audio_roots": [7]}, r'"audio_roots" must be'),
+    ],
+)
+def test_roots_that_are_no_list_of_folders(tmp_path: Path, told: object, message: str) -> None:
+    (tmp_path / "corpus.json").write_text(json.dumps(told))
+    manifest = Manifest([utterance(1, audio_filepath="/a.wav")], folder=tmp_path)
+    with pytest.raises(SpeechadaptError, match=message):
         manifest.audio_path(manifest[0])
 
 

@@ -87,6 +87,8 @@ BROKEN = [
     (GOOD.replace("IntervalTier", "FormantTier"), r'line 8: tier 1 is of the class "FormantTier", expected IntervalTier or TextTier'),
     (GOOD.replace("4.0\n2\n", "4.0\n3\n"), r'ends where label 3 of tier 1 \("utt"\) should stand'),
     (GOOD.replace("4.0\n2\n", "4.0\n1\n").replace("<exists>\n1", "<exists>\n2"), "found the number 1, expected a text in quotes: the class"),
+    (GOOD.replace("4.0\n2\n", "4.0\n1\n"), "line 16: found the number 1 after the last label, so a number of tiers or labels is too small"),
+    (GOOD.replace("<exists>\n1", "<exists>\n0"), 'line 8: found the text "IntervalTier" after the last label'),
     (GOOD.replace("4.0\n2\n", "4.0\n-2\n"), "the number of labels of tier 1 is -2"),
     (GOOD.replace("4.0\n2\n", "4.0\n1.5\n"), r"the number of labels of tier 1 is 1\.5"),
     (GOOD.replace("4.0\n2\n", "4.0\n99999999999999999999\n"), "ends where label 3 of tier 1"),

@@ -1,5 +1,6 @@
 """ALLSSTAR: everything told by the names of files, utterances or words in TextGrids, and the same texts read by all."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from praat_files import long_textgrid, short_textgrid
 from reruns import assert_reruns_change_nothing
+from textgrid_rows import phrases, spoken, tiers_in
 
 from speechadapt.audio.waveform import read_waveform
 from speechadapt.bundled import load_bundled
@@ -190,22 +192,55 @@ def test_names(stem: str, parsed: tuple[str, ...] | None) -> None:
     assert (name and (name.speaker, name.sex, name.l1, name.language, name.task)) == parsed
 
 
+def test_a_second_tier_of_utterances_is_told(tmp_path: Path) -> None:
+    stem = tmp_path / "c/ALL_001_M_CMN_ENG_HT1"
+    write_ramp(stem.with_suffix(".wav"), 3.0)
+    stem.with_suffix(".TextGrid").write_text(long_textgrid(("utt", UTTERANCES), ("words", WORDS), ("utt", [(0, 1, "another reading")])))
+    report = prepare(tmp_path / "c", tmp_path / "out", dry_run=True)
+    assert report.rows_read == len(SENTENCES)
+    assert report.repairs["second tier of utterances or words in a file, the first is read"] == 1
+
+
+def rows_in(data: bytes) -> int | None:
+    """The utterances of the first tier of them that has any, else the phrases of the first of words; one for a file without either.
+
+    None where the file as a whole cannot be read.
+    """
+    tiers = tiers_in(data)
+    if tiers is None:
+        return None
+    for kind, count in ((script.UTTERANCES, len), (script.WORDS, phrases)):
+        for name, points, labels in tiers:
+            if not points and spoken(labels) and kind & set(re.split(r"[\W_]+", name.casefold())):
+                return int(count(spoken(labels)))
+    return 1
+
+
 @given(st.data())
-@fuzz(60)
-def test_damaged_files_never_break_the_run(tmp_path: Path, data: st.DataObject) -> None:
+@fuzz(80)
+def test_no_label_of_a_damaged_file_is_lost(tmp_path: Path, data: st.DataObject) -> None:
     root = tmp_path / "fuzz"
     good, bad = root / "ALL_001_M_CMN_ENG_HT1", root / "ALL_002_F_KOR_ENG_HT1"
     if not root.is_dir():
         write_ramp(good.with_suffix(".wav"), 1.0)
         write_ramp(bad.with_suffix(".wav"), 1.0)
         good.with_suffix(".TextGrid").write_text(long_textgrid(("utt", [(0, 1, "good")])))
-    text = long_textgrid(("utt", UTTERANCES), ("words", WORDS))
+    text = data.draw(st.sampled_from([long_textgrid, short_textgrid]))(("utt", UTTERANCES), ("words", WORDS))
     start, length = data.draw(st.integers(0, len(text))), data.draw(st.integers(0, 300))
-    patch = data.draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.sampled_from(['"', "-1", "1e300", "! ", '"words"']))
-    bad.with_suffix(".TextGrid").write_text(text[:start] + patch + text[start + length :], encoding="utf-8", newline="")
-    report = prepare(root, tmp_path / "out", dry_run=True)
+    patch = data.draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.sampled_from(['"', "-1", "1e300", "! ", '"words"', "1"]))
+    if data.draw(st.booleans()):  # without utterances, the words are read
+        text = text.replace('"utt"', '"other"')
+    elif data.draw(st.booleans()):  # a count of tiers or labels that is smaller than what follows, or larger
+        counts = [found.start() for found in re.finditer('(?<=size = )[0-9]+|(?<=\n)[0-9]+(?=\n["0])', text)]
+        start, length, patch = data.draw(st.sampled_from(counts)), 1, data.draw(st.sampled_from("0123456789"))
+    damaged = (text[:start] + patch + text[start + length :]).encode()
+    bad.with_suffix(".TextGrid").write_bytes(damaged)
+    report = prepare(root, tmp_path / "out", dry_run=True, allow_missing=True)
+    rows = rows_in(damaged)
     assert report.kept >= 1
-    assert report.rows_read == report.kept + sum(report.dropped.values())
+    assert report.rows_read == report.kept + sum(report.dropped.values()) == 1 + (1 if rows is None else rows)
+    assert report.dropped.get("broken-textgrid", 0) == (rows is None)
+    assert rows is not None or report.dropped_examples["broken-textgrid"][0].startswith(str(bad.with_suffix(".TextGrid")))
 
 
 @given(st.text(st.sampled_from("ALL_059MFCENGHT1 .-x٣é"), max_size=30))

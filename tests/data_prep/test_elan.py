@@ -2,6 +2,8 @@
 
 from pathlib import Path
 from typing import Any
+from xml.dom import minidom
+from xml.parsers.expat import ExpatError
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from speechadapt.audio.waveform import read_waveform
 from speechadapt.bundled import load_bundled
 from speechadapt.cli import main
 from speechadapt.data.manifest import Manifest
+from speechadapt.data.safe_xml import DEEPEST
 from speechadapt.errors import CorpusError, MisuseError
 from speechadapt.preparation import PrepareOptions, PrepReport
 
@@ -241,20 +244,76 @@ GOOD = eaf(ANNA, BEN, GLOSS, slots=SLOTS, media=[medium("file:///a.wav", "./a.wa
 QUOTED = sorted({part for part in GOOD.split('"')[1::2] if part})
 
 
+def test_a_file_in_which_nothing_is_annotated_is_told(tmp_path: Path) -> None:
+    root = small(tmp_path, timed("tx", ("a1", "ts1", "ts2", "hello")))
+    (root / "b.eaf").write_text(eaf(timed("tx"), timed("notes", ("a1", "ts1", "ts2", "ask Anna")), slots=SLOTS))
+    report = prepare(root, tmp_path / "out", script.Settings(tier_name="tx"))
+    assert (report.rows_read, report.kept, report.dropped) == (2, 1, {"empty-tier": 1})
+    assert report.dropped_examples["empty-tier"] == ('file "b.eaf": nothing is annotated in "tx". Annotate it or remove it.',)
+
+
+BETWEEN = "</ANNOTATION>\n<ANNOTATION>"
+
+
+def rows_in(text: str) -> int | None:
+    """Annotations of the tiers `tx@...`, of those without times one for each that others hang on; one for a file that holds none of them.
+
+    None where the file as a whole is no ELAN document.
+    """
+    try:
+        document = minidom.parseString(text.encode())
+        times = [element.getAttribute(name) for tag, name in TIMES for element in document.getElementsByTagName(tag)]
+        if document.doctype or document.documentElement.tagName != "ANNOTATION_DOCUMENT" or any(abs(int(time or 0)) >= 10**12 for time in times):
+            return None
+    except (ExpatError, LookupError, ValueError):
+        return None
+    by_id: dict[str, Any] = {}
+    held: dict[Any, list[Any]] = {}
+    for tier in document.getElementsByTagName("TIER"):
+        held[tier] = []
+        for holder in tier.getElementsByTagName("ANNOTATION"):
+            held[tier] += [one for one in holder.childNodes if one.nodeName.endswith("_ANNOTATION")] or [holder]
+        by_id.update({one.getAttribute("ANNOTATION_ID"): one for one in held[tier] if one.getAttribute("ANNOTATION_ID")})
+
+    def root_of(one: Any) -> Any:
+        for _ in range(DEEPEST - 1):
+            parent = by_id.get(one.getAttribute("ANNOTATION_REF"))
+            if one.nodeName != "REF_ANNOTATION" or parent is None:
+                break
+            one = parent
+        return one.getAttribute("ANNOTATION_ID") or one
+
+    rows = 0
+    for elements in (held[tier] for tier in held if tier.getAttribute("TIER_ID").casefold().startswith("tx@")):
+        hanging_ones = [one for one in elements if one.nodeName == "REF_ANNOTATION"]
+        rows += len(elements) - len(hanging_ones) + len({root_of(one) for one in hanging_ones})
+    return rows or 1
+
+
+TIMES = (("TIME_SLOT", "TIME_VALUE"), ("MEDIA_DESCRIPTOR", "TIME_ORIGIN"))
+EXCHANGED = [BETWEEN, "", "<ANNOTATION></ANNOTATION>", f"</ANNOTATION>{BETWEEN}<ANNOTATION>"]
+
+
 @given(st.data())
 @fuzz()
-def test_damaged_files_never_break_the_run(tmp_path: Path, data: st.DataObject) -> None:
+def test_no_annotation_of_a_damaged_file_is_lost(tmp_path: Path, data: st.DataObject) -> None:
     root = tmp_path / "fuzz"
     if not (root / "good.wav").is_file():
         write_ramp(root / "good.wav", 1.0)
         write_ramp(root / "bad.wav", 1.0)
         (root / "good.eaf").write_text(eaf(timed("tx@A", ("a1", "ts1", "ts2", "good")), slots=SLOTS))
     damaged = GOOD.replace(f'"{data.draw(st.sampled_from(QUOTED))}"', f'"{data.draw(st.sampled_from([*QUOTED, "", "-1", "../x", "&#10;"]))}"')
+    parts = damaged.split(BETWEEN)
+    place = data.draw(st.integers(1, len(parts) - 1))
+    damaged = BETWEEN.join(parts[:place]) + data.draw(st.sampled_from(EXCHANGED)) + BETWEEN.join(parts[place:])
     if data.draw(st.booleans()):
         start, length = data.draw(st.integers(0, len(damaged))), data.draw(st.integers(0, 30))
         damaged = damaged[:start] + data.draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=4)) + damaged[start + length :]
     (root / "bad.eaf").write_text(damaged, encoding="utf-8", newline="")
     settings = script.Settings(tier_pattern="tx@*", unaligned=data.draw(st.sampled_from(["drop", "interpolate"])))
     report = prepare(root, tmp_path / "out", settings, dry_run=True, allow_missing=True)
+    rows = rows_in(damaged)
     assert report.kept >= 1
-    assert report.rows_read == report.kept + sum(report.dropped.values())
+    assert report.rows_read == report.kept + sum(report.dropped.values()) == 1 + (1 if rows is None else rows)
+    assert report.dropped.get("broken-eaf", 0) == (rows is None)
+    assert rows is not None or report.dropped_examples["broken-eaf"][0].startswith(str(root / "bad.eaf"))

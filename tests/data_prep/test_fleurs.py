@@ -108,7 +108,7 @@ def test_recordings_unpacked_by_hand_give_the_same(corpus: Path, tmp_path: Path,
 
 
 def test_archives_are_unpacked_once_and_never_in_a_dry_run(corpus: Path, tmp_path: Path) -> None:
-    with pytest.raises(MisuseError, match=r"train\.tar\.gz: a dry run writes nothing, so it unpacks nothing"):
+    with pytest.raises(MisuseError, match=r"train\.tar\.gz: is packed, and --dry-run writes nothing"):
         prepare(corpus, tmp_path / "out", dry_run=True)
     assert not (tmp_path / "out").exists()
     prepare(corpus, tmp_path / "out")

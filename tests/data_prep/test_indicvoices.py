@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from fuzzing import fuzz
+from fuzzing import fuzz, places, spoil
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -178,14 +178,27 @@ told = st.fixed_dictionaries(
 )
 
 
-@fuzz()
-@given(told=told, junk=st.binary(max_size=3), place=st.floats(0, 1))
-def test_any_annotations_are_counted_or_refused(corpus: Path, tmp_path: Path, told: Any, junk: bytes, place: float) -> None:
-    data = json.dumps(told).encode()
-    at = int(place * len(data))
-    (corpus / "v1/train/3001.json").write_bytes(data[:at] + junk + data[at:])
+def segments_in(data: bytes) -> int | None:
+    """Elements of the list of segments; None where the file is no JSON object with such a list, or holds half a character."""
     try:
-        report = prepare(corpus, tmp_path / "out", dry_run=True, allow_missing=True)
-    except CorpusError:
-        return
-    assert report.rows_read == report.kept + sum(report.dropped.values())
+        read = json.loads(data.decode("utf-8-sig"))
+        json.dumps(read, ensure_ascii=False).encode()
+    except ValueError:
+        return None
+    found = read.get("normalized") if isinstance(read, dict) else None
+    return len(found) if isinstance(found, list) else None
+
+
+@fuzz()
+@given(told=told, damage=st.just([]) | places)
+def test_no_segment_of_a_spoilt_file_is_lost(corpus: Path, tmp_path: Path, told: Any, damage: list[tuple[float, int, bytes | str]]) -> None:
+    data = spoil(json.dumps(told).encode(), damage)
+    (corpus / "v1/train/3001.json").write_bytes(data)
+    report = prepare(corpus, tmp_path / "out", dry_run=True, allow_missing=True)
+    others, found = len(SEGMENTS) + 1, segments_in(data)
+    assert report.rows_read == report.kept + sum(report.dropped.values()) == others + (1 if found is None else found)
+    if found is None:
+        message = 'v1/train/3001.json: no JSON object with a list "normalized". Download it again, or remove it.'
+        assert report.dropped_examples["broken-file"] == (message,)
+    else:
+        assert "broken-file" not in report.dropped

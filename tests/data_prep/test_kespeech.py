@@ -1,12 +1,13 @@
 """KeSpeech: a miniature of the recognition task's lists, with planted defects."""
 
+import re
 from pathlib import Path
 from typing import Any
 
-import hypothesis
-import hypothesis.strategies as st
 import pytest
-from fuzzing import fuzz
+from fuzzing import fuzz, places, spoil
+from hypothesis import given
+from hypothesis import strategies as st
 from reruns import contents
 
 from speechadapt.bundled import load_bundled
@@ -196,22 +197,49 @@ def test_a_second_run_and_an_interrupted_one_give_the_same(corpus: Path, tmp_pat
 
 
 lines = st.one_of(st.text(max_size=30), st.tuples(st.sampled_from(["u1", "u2", "good"]), st.text(max_size=12)).map(" ".join))
+SPOILED = {
+    "wav.scp": ("u1 Audio/s/phase1/u1.wav", "u2\tAudio/s/phase1/u1.wav", "u3 touch pwned |"),
+    "text": ("u1 好", "u2 <SPOKEN_NOISE>", "u3 三", "u4 四"),
+    "utt2spk": ("u1 s", "u2 s", "u3 s"),
+    "utt2subdialect": ("u1 Beijing", "u2 Ji-Lu"),
+}
+
+
+def keys_in(data: bytes) -> list[str]:
+    """The first word of every line that is not blank."""
+    lines = (line.strip(" \t") for line in re.split("\r\n|\r|\n", data.decode("utf-8-sig")))
+    return [re.split("[ \t]", line)[0] for line in lines if line]
 
 
 @fuzz()
-@hypothesis.given(odd=st.dictionaries(st.sampled_from(LISTS), st.lists(lines, max_size=4)))
-def test_any_list_is_read_or_refused(tmp_path: Path, write_tone: Any, odd: dict[str, list[str]]) -> None:
+@given(
+    odd=st.dictionaries(st.sampled_from(LISTS), st.lists(lines, max_size=3)),
+    damage=st.dictionaries(st.sampled_from(LISTS), places, max_size=2),
+)
+def test_no_line_of_a_spoilt_list_is_lost(
+    tmp_path: Path, write_tone: Any, odd: dict[str, list[str]], damage: dict[str, list[tuple[float, int, bytes | str]]]
+) -> None:
     root = tmp_path / "fuzz"
     if not root.exists():
-        write_tone(root / "Audio/s/phase1/good.wav", 0.5)
-        (root / "Tasks/ASR/test").mkdir(parents=True)
-    good = {"wav.scp": "good Audio/s/phase1/good.wav", "text": "good 好", "utt2spk": "good s", "utt2subdialect": "good Beijing"}
-    for name in LISTS:
-        text = "\n".join([good[name], *odd.get(name, [])])
-        (root / "Tasks/ASR/test" / name).write_bytes(text.encode("utf-8", "surrogatepass"))
+        for key in ("good", "u1"):
+            write_tone(root / f"Audio/s/phase1/{key}.wav", 0.5, seed=len(key))
+        good = {"wav.scp": "good Audio/s/phase1/good.wav", "text": "good 好", "utt2spk": "good s", "utt2subdialect": "good Beijing"}
+        for folder in ("test", "dev_phase1"):
+            (root / "Tasks/ASR" / folder).mkdir(parents=True)
+            for name in LISTS:
+                (root / "Tasks/ASR" / folder / name).write_text(good[name], encoding="utf-8")
+    spoilt = {name: "\n".join([*SPOILED[name], *odd.get(name, [])]).encode("utf-8", "surrogatepass") for name in LISTS}
+    spoilt = {name: spoil(data, damage.get(name, [])) for name, data in spoilt.items()}
+    for name, data in spoilt.items():
+        (root / "Tasks/ASR/test" / name).write_bytes(data)
     try:
-        report = prepare(root, tmp_path / "fuzz-out", dry_run=True, allow_missing=True)
-    except CorpusError:
+        keys = {name: keys_in(data) for name, data in spoilt.items()}
+    except UnicodeDecodeError:
+        with pytest.raises(CorpusError, match=r"Tasks/ASR/test/(wav\.scp|text|utt2spk|utt2subdialect): cannot be read as UTF-8"):
+            prepare(root, tmp_path / "fuzz-out", dry_run=True, allow_missing=True)
         return
+    report = prepare(root, tmp_path / "fuzz-out", dry_run=True, allow_missing=True)
     assert report.kept >= 1
-    assert report.rows_read == report.kept + sum(report.dropped.values())
+    assert report.rows_read == report.kept + sum(report.dropped.values()) == 1 + len({*keys["wav.scp"], *keys["text"]})
+    for name in LISTS:
+        assert report.repairs.get(f"{name}: key stands twice, the first line is kept", 0) == len(keys[name]) - len(set(keys[name]))

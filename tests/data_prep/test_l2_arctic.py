@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fuzzing import fuzz
+from fuzzing import fuzz, places, spoil
 from hypothesis import given
 from hypothesis import strategies as st
 from praat_files import long_textgrid, short_textgrid
 from reruns import assert_reruns_change_nothing
+from textgrid_rows import phrases, tiers_in
 
 from speechadapt.bundled import load_bundled
 from speechadapt.cli import main
@@ -283,9 +284,33 @@ def test_audio_can_stay_where_it_is(original: Path, tmp_path: Path) -> None:
     assert test.audio_path(test[0]) == (tmp_path / "out/unpacked/TNI/wav/arctic_a0001.wav").resolve()
 
 
-@given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode), st.binary(max_size=12), st.integers(0, 700))
-@fuzz(60)
-def test_damaged_texts_never_break_the_run(tmp_path: Path, write_tone: Any, transcript: bytes, patch: bytes, place: int) -> None:
+@pytest.mark.parametrize(
+    ("tiers", "reason", "message"),
+    [
+        ([("words", [(0, 1, "sil"), (1, 2, "")])], "empty-tier", 'aba.TextGrid has nothing but silence in its tier "words"'),
+        ([("words", SUITCASE), ("Word", SUITCASE)], "several-tiers", 'aba.TextGrid has 2 tiers "words"'),
+    ],
+)
+def test_a_picture_description_whose_words_cannot_be_told_is_one_row(
+    tmp_path: Path, write_tone: Any, tiers: list[Any], reason: str, message: str
+) -> None:
+    root = tmp_path / "c"
+    write_tone(root / "ABA/wav/arctic_a0001.wav", 0.5)
+    (root / "ABA/transcript").mkdir()
+    (root / "ABA/transcript/arctic_a0001.txt").write_text("good")
+    write_tone(root / "suitcase_corpus/wav/aba.wav", 1.0)
+    (root / "suitcase_corpus/annotation").mkdir()
+    (root / "suitcase_corpus/annotation/aba.TextGrid").write_text(long_textgrid(*tiers))
+    report = prepare(root, tmp_path / "out", dry_run=True)
+    assert (report.rows_read, report.kept, report.dropped) == (2, 1, {reason: 1})
+    assert message in report.dropped_examples[reason][0]
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode), st.sampled_from([long_textgrid, short_textgrid]), places)
+@fuzz(80)
+def test_no_recording_and_no_word_of_damaged_texts_is_lost(
+    tmp_path: Path, write_tone: Any, transcript: bytes, write: Any, damage: list[tuple[float, int, bytes | str]]
+) -> None:
     root = tmp_path / "fuzz"
     if not root.is_dir():
         for stem in ("arctic_a0001", "arctic_a0002"):
@@ -295,8 +320,13 @@ def test_damaged_texts_never_break_the_run(tmp_path: Path, write_tone: Any, tran
         write_tone(root / "suitcase_corpus/wav/aba.wav", 1.0)
         (root / "suitcase_corpus/annotation").mkdir()
     (root / "ABA/transcript/arctic_a0002.txt").write_bytes(transcript)
-    grid = short_textgrid(("words", SUITCASE)).encode()
-    (root / "suitcase_corpus/annotation/aba.TextGrid").write_bytes(grid[:place] + patch + grid[place + len(patch) :])
-    report = prepare(root, tmp_path / "out", dry_run=True)
+    grid = spoil(write(("words", SUITCASE)).encode(), damage)
+    (root / "suitcase_corpus/annotation/aba.TextGrid").write_bytes(grid)
+    report = prepare(root, tmp_path / "out", dry_run=True, allow_missing=True)
+    tiers = tiers_in(grid)
+    words = [phrases(labels) for name, points, labels in tiers or [] if name.strip().casefold() in ("words", "word") and not points]
+    rows = sum(words) or 1  # a recording without words that can be read is one row
     assert report.kept >= 1
-    assert report.rows_read == report.kept + sum(report.dropped.values())
+    assert report.rows_read == report.kept + sum(report.dropped.values()) == 2 + rows
+    assert report.dropped.get("broken-textgrid", 0) == (tiers is None)
+    assert tiers is not None or str(root / "suitcase_corpus/annotation/aba.TextGrid") in report.dropped_examples["broken-textgrid"][0]

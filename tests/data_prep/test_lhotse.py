@@ -1,14 +1,16 @@
 """Lhotse manifests: written by the real lhotse, read without it; commands that are never run, channels, changed and mixed sounds."""
 
+import contextlib
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
-from fuzzing import fuzz
+from fuzzing import fuzz, places, spoil
 from hypothesis import given
 from hypothesis import strategies as st
 from reruns import assert_reruns_change_nothing
@@ -238,25 +240,91 @@ values = st.one_of(
 )
 
 
-@fuzz()
-@given(st.data())
-def test_any_manifests_are_counted_or_refused(root: Path, tmp_path: Path, data: st.DataObject) -> None:
-    if not (root / "known.json").exists():
-        made = [json.loads(json.dumps(cut.to_dict())) for cut in cuts(root)]
-        (root / "known.json").write_text(json.dumps(made))
-    kept = copy.deepcopy(json.loads((root / "known.json").read_text()))
-    for _ in range(data.draw(st.integers(1, 3))):
-        target = kept[data.draw(st.integers(0, 2))]
+def test_a_cut_that_cannot_be_read_costs_every_supervision_in_it(root: Path, tmp_path: Path) -> None:
+    made = [json.loads(json.dumps(cut.to_dict())) for cut in cuts(root)]
+    two = next(cut for cut in made if len(cut["supervisions"]) == 2)
+    two["recording"] = None
+    del two["supervisions"][1]["id"]
+    made[0]["supervisions"].append("not an object")
+    (root / "cuts.jsonl").write_text("\n".join(map(json.dumps, made)))
+    report = prepare(root, tmp_path / "out")
+    first, second = (message.split('"')[1] for message in report.dropped_examples["no-recording"])
+    assert (first, second) == (two["supervisions"][0]["id"], f"{two['id']}-1")
+    assert (report.rows_read, report.kept, report.dropped) == (6, 3, {"no-recording": 2, "out-of-range": 1})
+
+
+def test_a_recording_that_stands_twice_is_told(root: Path, tmp_path: Path) -> None:
+    kept, said = lines(root)
+    write_pair(root, [*kept, {**kept[0], "sources": []}], said)
+    report = prepare(root, tmp_path / "out")
+    assert (report.rows_read, report.kept) == (5, 5)
+    assert report.repairs["recording stands twice, the first line is kept"] == 1
+
+
+def objects_in(data: bytes) -> list[Any]:
+    """What each line that is not blank holds, None for a line that is no JSON object, or holds half a character."""
+    found: list[Any] = []
+    for line in re.split("\r\n|\r|\n", data.decode("utf-8-sig")):
+        one = None
+        if line.strip():
+            with contextlib.suppress(ValueError):
+                read = json.loads(line)
+                json.dumps(read, ensure_ascii=False).encode()
+                one = read if isinstance(read, dict) else None
+            found.append(one)
+    return found
+
+
+def spoil_values(data: st.DataObject, lines: list[Any]) -> None:
+    """Put odd values into some fields, at any depth."""
+    for _ in range(data.draw(st.integers(0, 3))):
+        target = lines[data.draw(st.integers(0, len(lines) - 1))]
         while nested := [one for one in target.values() if isinstance(one, dict) or (isinstance(one, list) and one and isinstance(one[0], dict))]:
             if data.draw(st.booleans()):
                 break
             chosen = nested[data.draw(st.integers(0, len(nested) - 1))]
+            if isinstance(chosen, list) and data.draw(st.booleans()):
+                chosen.append(copy.deepcopy(data.draw(values)))
             target = chosen if isinstance(chosen, dict) else chosen[0]
         if target:
             target[data.draw(st.sampled_from(sorted(target)))] = copy.deepcopy(data.draw(values))  # of what is drawn, parts may be changed next
-    (root / "cuts.jsonl").write_text("\n".join(json.dumps(one) for one in kept))
+
+
+@fuzz()
+@given(st.data())
+def test_no_line_of_a_spoilt_manifest_is_lost(root: Path, tmp_path: Path, data: st.DataObject) -> None:
+    known = root / "known.json"
+    if not known.exists():
+        made = {"cuts": cuts(root), "recordings": recordings(root), "supervisions": supervisions()}
+        known.write_text(json.dumps({name: [one.to_dict() for one in manifest] for name, manifest in made.items()}))
+        for form in ("cuts", "recordings"):
+            (root / form).mkdir()
+        for name, folder in {"cuts": "cuts", "recordings": "recordings", "supervisions": "recordings"}.items():
+            (root / folder / f"good_{name}_test.jsonl").write_text(json.dumps(json.loads(known.read_text())[name][0]))
+    kept = json.loads(known.read_text())
+    names = data.draw(st.sampled_from([["cuts"], ["supervisions", "recordings"]]))
+    folder, spoilt = root / names[-1], data.draw(st.sampled_from(names))
+    spoil_values(data, kept[spoilt])
+    written = {name: "\n".join(json.dumps(one) for one in kept[name]).encode() for name in names}
+    written[spoilt] = spoil(written[spoilt], data.draw(st.just([]) | places))
+    for name, content in written.items():
+        (folder / f"bad_{name}_train.jsonl").write_bytes(content)
     try:
-        report = prepare(root, tmp_path / "out", dry_run=True, allow_missing=True)
-    except CorpusError:
+        found = {name: objects_in(content) for name, content in written.items()}
+        refused = written[spoilt].decode("utf-8-sig").lstrip().startswith("[")
+    except UnicodeDecodeError:
+        refused = True
+    if refused:
+        with pytest.raises(CorpusError, match=rf"bad_{spoilt}_train\.jsonl: (byte \d+ is not UTF-8|one JSON list)"):
+            prepare(folder, tmp_path / "out", {"audio_root": root}, dry_run=True, allow_missing=True)
         return
-    assert report.rows_read == report.kept + sum(report.dropped.values())
+    rows = len(found[names[0]])
+    if names == ["cuts"]:  # a row for every supervision; one for a line that holds none
+        said = [one.get("supervisions") if one is not None else None for one in found["cuts"]]
+        rows = sum(len(one) if isinstance(one, list) and one else 1 for one in said)
+    else:
+        rows += found["recordings"].count(None)
+    report = prepare(folder, tmp_path / "out", {"audio_root": root}, dry_run=True, allow_missing=True)
+    assert report.kept >= 1
+    assert report.rows_read == report.kept + sum(report.dropped.values()) == 1 + rows
+    assert report.dropped.get("broken-line", 0) == sum(one.count(None) for one in found.values())

@@ -1,12 +1,15 @@
 """NISP: a miniature with one transcript for each speaker, both ways of numbering recordings, and planted defects."""
 
+import contextlib
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import hypothesis.strategies as st
 import pytest
-from fuzzing import fuzz
+from fuzzing import fuzz, places, spoil
 from reruns import contents
 
 from speechadapt.bundled import load_bundled
@@ -102,8 +105,20 @@ def test_who_stands_in_both_lists_is_a_test_speaker_and_who_stands_in_none_is_co
     report = prepare(corpus, tmp_path / "out")
     assert Manifest.read(tmp_path / "out/test.jsonl").speakers == ("nisp:Hin_0002",)
     assert report.dropped == {"no-split": 2}
-    assert report.repairs == {"line of train_spkrID not understood, passed over": 1}
+    assert report.repairs == {
+        "line of train_spkrID not understood, passed over": 1, "speaker who stands in the lists of train and test, taken for test": 1,
+    }  # fmt: skip
     assert report.rows_read == report.kept + 2
+
+
+def test_transcripts_of_speakers_without_recordings_are_counted(corpus: Path, tmp_path: Path) -> None:
+    folder = corpus / "Hindi_master/scripts/English_hindi_txt"
+    (folder / "Hin_0008_Eng_m.txt").write_text("item0000\tHello.\nitem0001\tNobody said this.\n")
+    (folder / "Hin_0009_Eng_m.txt").write_bytes(b"\xff")
+    report = prepare(corpus, tmp_path / "out")
+    assert report.facts["lines_without_recording"] == 4 + 2
+    (note,) = [note for note in report.notes if "Hin_0009" in note]
+    assert note.startswith(f"transcript of Hin_0009, who has no recordings, cannot be read: {folder / 'Hin_0009_Eng_m.txt'}: cannot be read as UTF-8")
 
 
 def test_without_a_list_of_speakers_the_file_names_speak(corpus: Path, tmp_path: Path) -> None:
@@ -229,20 +244,73 @@ def test_any_transcript_is_read(lines: list[str], numbers: set[int]) -> None:
     assert by_position or all(dict(parsed)[number] == text for number, text in texts.items())
 
 
-@fuzz(60)
+PEOPLE, TRANSCRIPT = "total_spkrinfo.list", "Hindi_master/Hin_0002_Eng_m.txt"
+LISTED = {
+    PEOPLE: [HEADER, *(f"{speaker} {about}" for speaker, (_, about, _) in SPEAKERS.items()), "Hin_0002 Male Hindi 171 43 NIL 71.5 31.02 x y"],
+    "train_spkrID": ["Hin_0001___TRN", "Hin_0007___TRN"],
+    "test_spkrID": ["Hin_0002___TST", "Mal_0001"],
+    TRANSCRIPT: ["item0000\tHello.", "item0005\tNumber five.", "item0006\tNever said.", "item0005\tAgain."],
+}
+SOMEBODY = re.compile("((?:hin|kan|mal|tam|tel)_[0-9]+)", re.IGNORECASE)
+odd_lines = st.one_of(st.binary(max_size=30), st.sampled_from([b"Hin_0001 F", b"hin_0001___TRN", b"Speaker_ID Gender Age", b"item0009", b" "]))
+
+
+def filled_lines(data: bytes) -> list[str]:
+    lines = (line.strip(" \t") for line in re.split("\r\n|\r|\n", data.decode("utf-8-sig")))
+    return [line for line in lines if line]
+
+
+def people_in(lines: list[str]) -> list[str]:
+    """The speakers of the lines that have a value for each word of the header, one of them a speaker."""
+    header, *rest = [line.split() for line in lines] or [[]]
+    columns = [place for place, name in enumerate(header) if re.sub(r"[\W_]+", "_", name.casefold()).strip("_") == "speaker_id"]
+    found = [SOMEBODY.fullmatch(words[columns[-1]]) for words in rest if columns and len(words) == len(header)]
+    return [one[1].casefold() for one in found if one is not None]
+
+
+@fuzz(80)
 @hypothesis.given(
-    data=st.lists(st.one_of(st.binary(max_size=30), st.sampled_from([b"Hin_0001 F", b"Speaker_ID Gender Age", b"\n", b" "])), max_size=6)
+    odd=st.dictionaries(st.sampled_from(sorted(LISTED)), st.lists(odd_lines, max_size=3), max_size=2),
+    damage=st.dictionaries(st.sampled_from(sorted(LISTED)), places, max_size=2),
 )
-def test_any_list_of_people_and_splits_is_read_or_refused(tmp_path: Path, write_tone: Any, data: list[bytes]) -> None:
+def test_no_line_of_spoilt_lists_is_lost(
+    tmp_path: Path, write_tone: Any, odd: dict[str, list[bytes]], damage: dict[str, list[tuple[float, int, bytes | str]]]
+) -> None:
     root = tmp_path / "fuzz"
     if not root.exists():
-        write_tone(root / "Hindi_master/English_Hindi/RECS/Hin_0001_Eng_f_0000.wav", 0.5)
+        for seed, stem in enumerate(("Hin_0001_Eng_f_0000", "Hin_0002_Eng_m_0000", "Hin_0002_Eng_m_0005")):
+            write_tone(root / f"Hindi_master/English_Hindi/RECS/{stem}.wav", 0.5, seed=seed)
         (root / "Hindi_master/Hin_0001_Eng_f.txt").write_text("item0000\tHello.")
-    for name in ("total_spkrinfo.list", "train_spkrID"):
-        (root / name).write_bytes(b"\n".join(data))
-    try:
-        report = prepare(root, tmp_path / "fuzz-out", dry_run=True)
-    except CorpusError:
+    spoilt = {name: spoil("\n".join(lines).encode(), damage.get(name, [])) for name, lines in LISTED.items()}
+    spoilt = {name: b"\n".join([data, *odd.get(name, [])]) for name, data in spoilt.items()}
+    lines: dict[str, list[str]] = {}
+    for name, data in spoilt.items():
+        (root / name).write_bytes(data)
+        with contextlib.suppress(UnicodeDecodeError):
+            lines[name] = filled_lines(data)
+    unreadable = [name for name in LISTED if name not in lines and name != TRANSCRIPT]
+    if unreadable:
+        with pytest.raises(CorpusError, match=f"({'|'.join(map(re.escape, unreadable))}): cannot be read as UTF-8"):
+            prepare(root, tmp_path / "fuzz-out", dry_run=True)
         return
-    assert report.kept == 1
-    assert report.rows_read == report.kept + sum(report.dropped.values())
+    report = prepare(root, tmp_path / "fuzz-out", dry_run=True)
+    assert report.kept >= 1
+    assert report.rows_read == report.kept + sum(report.dropped.values()) == 3  # a row for each recording, whatever the lists say
+    repairs = Counter(report.repairs)
+    people = people_in(lines[PEOPLE])
+    assert repairs[f"line of {PEOPLE} not understood, passed over"] == max(0, len(lines[PEOPLE]) - 1) - len(people)
+    assert repairs[f"speaker who stands twice in {PEOPLE}, the first line is kept"] == len(people) - len(set(people))
+    named = {}
+    for name in ("train_spkrID", "test_spkrID"):
+        found = [SOMEBODY.match(line) for line in lines[name]]
+        named[name] = {one[1].casefold() for one in found if one is not None}
+        assert repairs[f"line of {name} not understood, passed over"] == found.count(None)
+    both = len(named["train_spkrID"] & named["test_spkrID"])
+    assert repairs["speaker who stands in the lists of train and test, taken for test"] == both
+    if TRANSCRIPT not in lines:
+        assert report.dropped["unreadable-transcript"] == 2
+        assert f"{root / TRANSCRIPT}: cannot be read as UTF-8" in report.dropped_examples["unreadable-transcript"][0]
+        return
+    passed = [count for what, count in repairs.items() if "transcript" in what]
+    used = 2 - report.dropped.get("no-transcript", 0)
+    assert len(lines[TRANSCRIPT]) == used + report.facts["lines_without_recording"] + sum(passed)

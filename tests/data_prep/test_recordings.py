@@ -22,7 +22,7 @@ from speechadapt.audio.waveform import read_waveform
 from speechadapt.bundled import load_bundled
 from speechadapt.cli import main
 from speechadapt.data.manifest import Manifest
-from speechadapt.errors import CorpusError, MissingExtraError, MisuseError
+from speechadapt.errors import CorpusError, MissingExtraError, MisuseError, SpeechadaptError
 from speechadapt.preparation import PrepareOptions, PrepReport
 
 script: Any = load_bundled("data_prep", "recordings")
@@ -230,7 +230,8 @@ def test_a_transcript_of_another_recording_is_told_in_one_sentence(small: Path, 
     assert report.notes == (f'"two.wav": 0 of {phrases} phrases of its transcript were found in it. {advice}',)
     (small / "Anna/one.txt").unlink()
     (small / "Anna/one.wav").unlink()
-    with pytest.raises(CorpusError, match=rf'nothing is left \({phrases} not-heard\)\. "two\.wav": 0 of {phrases} phrases .* See .*rejected\.csv\.'):
+    told = rf'nothing is left \({phrases} not-heard\)\. "two\.wav": 0 of {phrases} phrases .* accent\. See .*rejected\.csv\.'
+    with pytest.raises(CorpusError, match=told):
         prepare(small, tmp_path / "out2")
     assert len(read(tmp_path / "out2/rejected.csv")) == report.rows_read - 1
 
@@ -239,12 +240,19 @@ def test_one_recording_in_several_formats_counts_once_and_a_file_is_a_source(sma
     write(small / "Anna/one.ogg", clips, TEXTS[:1], None)
     report = prepare(small, tmp_path / "out")
     assert (report.kept, report.dropped, report.by_choice) == (1, {"same-name": 1}, {"same-name": 1})
+    write(small / "Anna/two.wav", clips, TEXTS[1:2], TEXTS[1])
+    (small / "Anna/speakers.csv").write_text("file,speaker\none.wav,Anna\ntwo.wav,Bob\n")
     report = prepare(small / "Anna/one.wav", tmp_path / "out2")
     assert (report.kept, report.dropped) == (1, {})
+    assert (report.notes, report.facts) == ((), {}), "what belongs to recordings that were not asked for is not told as lost"
 
 
 def test_a_corpus_that_nobody_has_transcribed_has_a_table_and_a_report(small: Path, tmp_path: Path) -> None:
+    prepare(small, tmp_path / "earlier")
+    assert (tmp_path / "earlier/all.jsonl").is_file()
     (small / "Anna/one.txt").unlink()
+    prepare(small, tmp_path / "earlier", {"model": None})
+    assert not list((tmp_path / "earlier").glob("*.jsonl")), "rows of a transcript that is no longer there are not left to be trained on"
     out = tmp_path / "out"
     report = prepare(small, out, {"model": None, "speaker": "folder"})
     assert (report.kept, report.rows_read, report.manifests) == (0, 0, ())
@@ -324,12 +332,19 @@ def test_folders_that_cannot_be_meant(small: Path, tmp_path: Path) -> None:
     with pytest.raises(MisuseError, match='holds the prepared corpus "vctk", not "recordings"'):
         prepare(small, tmp_path / "other")
     assert sorted(path.name for path in (tmp_path / "other").iterdir()) == ["corpus.json"]
+    (tmp_path / "other/corpus.json").write_text("[]")
+    with pytest.raises(SpeechadaptError, match=r"corpus\.json: list, expected one JSON object"):
+        prepare(small, tmp_path / "other")
 
 
 def test_other_encodings(small: Path, tmp_path: Path) -> None:
     for encoding, settings in (("utf-16", {}), ("utf-8-sig", {}), ("cp1252", {"encoding": "cp1252"})):
         (small / "Anna/one.txt").write_bytes(TEXTS[0].replace("'", "’").encode(encoding))
         assert prepare(small, tmp_path / encoding, settings).kept == 1
+    for encoding in ("utf-16", "utf-32", "utf-8-sig"):  # a byte-order mark says more than a setting for the other files
+        (small / "Anna/one.txt").write_bytes(TEXTS[0].encode(encoding))
+        report = prepare(small, tmp_path / f"marked-{encoding}", {"encoding": "cp1252"})
+        assert (report.kept, report.dropped) == (1, {})
 
 
 def test_the_command_line(corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,13 +1,14 @@
 """SwissDial: a miniature of three dialects in which everybody reads the same sentences, with planted defects."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
-import hypothesis
-import hypothesis.strategies as st
 import pytest
-from fuzzing import fuzz
+from fuzzing import fuzz, places, spoil
+from hypothesis import given
+from hypothesis import strategies as st
 from reruns import contents
 
 from speechadapt.bundled import load_bundled
@@ -198,14 +199,49 @@ values = st.one_of(st.none(), st.booleans(), st.integers(-2, 12), st.text(max_si
 names = st.sampled_from(["id", "de", "thema", "ch_zh", "ch_be", "ch_vs", "ch_xx"])
 
 
+GOOD = b'{"id": 0, "de": "Guten Tag.", "ch_zh": "Gr\\u00fcezi.", "ch_be": "Gr\\u00fcessech."}'
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, f"[{'7' * 5000}]"])
+def test_lists_that_no_parser_takes_are_told(corpus: Path, tmp_path: Path, content: str) -> None:
+    path = next(corpus.rglob("sentences_ch_de_transcribed.json"))
+    path.write_text(content)
+    with pytest.raises(SpeechadaptError, match=r"sentences_ch_de_transcribed\.json: not valid JSON"):
+        prepare(corpus, tmp_path / "out")
+
+
+def number_of(entry: Any) -> int | None:
+    """The number of an entry; None for what is no entry, or has none."""
+    given = entry.get("id") if isinstance(entry, dict) else None
+    plain = isinstance(given, int | str) and not isinstance(given, bool) and re.fullmatch("[0-9]{1,9}", str(given).strip())
+    return int(given) if plain else None
+
+
+def rows_in(entry: Any) -> int:
+    """One for each dialect it was recorded in, of the two whose folders are there; one for an entry that cannot be read at all."""
+    return sum(entry.get(f"ch_{dialect}") is not None for dialect in ("zh", "be")) if number_of(entry) is not None else 1
+
+
 @fuzz(120)
-@hypothesis.given(odd=st.lists(st.one_of(values, st.dictionaries(names, values, max_size=6)), max_size=4))
-def test_any_list_is_read_or_refused(tmp_path: Path, write_tone: Any, odd: list[Any]) -> None:
+@given(odd=st.lists(st.one_of(values, st.dictionaries(names, values, max_size=6)), max_size=4), damage=st.just([]) | places)
+def test_no_entry_of_a_spoilt_list_is_lost(tmp_path: Path, write_tone: Any, odd: list[Any], damage: list[tuple[float, int, bytes | str]]) -> None:
     root = tmp_path / "fuzz"
     for dialect in ("zh", "be"):
         if not (root / f"{dialect}/ch_{dialect}_0000.wav").exists():
             write_tone(root / f"{dialect}/ch_{dialect}_0000.wav", 0.5)
-    write_list(root, [{"id": 0, "de": "Guten Tag.", "ch_zh": "Grüezi.", "ch_be": "Grüessech."}, *odd])
+    data = b"".join([b"[", GOOD, *(b", " + spoil(json.dumps(one).encode(), damage) for one in odd), b"]"])
+    (root / "sentences_ch_de_transcribed.json").write_bytes(data)
+    try:
+        entries = json.loads(data.decode())
+    except ValueError:
+        with pytest.raises(SpeechadaptError, match=r"sentences_ch_de_transcribed\.json: not valid JSON"):
+            prepare(root, tmp_path / "fuzz-out", dry_run=True, allow_missing=True)
+        return
     report = prepare(root, tmp_path / "fuzz-out", dry_run=True, allow_missing=True)
     assert report.kept >= 1
-    assert report.rows_read == report.kept + sum(report.dropped.values())
+    assert report.rows_read == report.kept + sum(report.dropped.values()) == sum(map(rows_in, entries))
+    sentences = [one for one in entries if number_of(one) is not None]
+    assert report.dropped.get("broken-entry", 0) == len(entries) - len(sentences)
+    for dialect in ("zh", "be"):
+        unrecorded = sum(one.get(f"ch_{dialect}") is None for one in sentences)
+        assert report.facts["sentences_not_recorded"].get(dialect, 0) == unrecorded

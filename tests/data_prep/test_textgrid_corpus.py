@@ -1,6 +1,7 @@
 """Praat TextGrids: phrases cut to the sample, words joined, tiers and speakers chosen, and files that are no use."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from praat_files import Tier, long_textgrid, short_textgrid
 from reruns import assert_reruns_change_nothing
+from textgrid_rows import phrases, spoken, tiers_in
 
 from speechadapt.audio.waveform import read_waveform
 from speechadapt.bundled import load_bundled
@@ -308,23 +310,65 @@ def test_the_command_line_divides_by_speaker(tmp_path: Path, capsys: pytest.Capt
     assert all(report["overlap"][pair][what] == 0 for pair in report["overlap"] for what in ("speakers", "recordings", "audio"))
 
 
+def test_a_file_with_nothing_but_silence_is_told(tmp_path: Path) -> None:
+    root = small(tmp_path, UTT)
+    (root / "b.TextGrid").write_text(long_textgrid(("utt", [(0, 1, "sil"), (1, 2, "")]), PHONES))
+    report = prepare(root, tmp_path / "out", script.Settings(tiers=("utt",)))
+    assert report.dropped["empty-tier"] == 1
+    assert report.dropped_examples["empty-tier"] == ('file "b.TextGrid": nothing but silence in "utt". Transcribe it or remove it.',)
+
+
 GOOD = long_textgrid(UTT, WORDS, PHONES, BELL)
 
 
 @given(st.data())
 @fuzz()
-def test_damaged_files_never_break_the_run(tmp_path: Path, data: st.DataObject) -> None:
+def test_no_label_of_a_damaged_file_is_lost(tmp_path: Path, data: st.DataObject) -> None:
+    root = tmp_path / "fuzz"
+    if not (root / "good.wav").is_file():
+        write_ramp(root / "good.wav", 1.0)
+        write_ramp(root / "bad.wav", 1.0)
+        (root / "good.TextGrid").write_text(long_textgrid(("utt", [(0, 1, "good")]), ("words", [(0, 1, "good")])))
+    start, length = data.draw(st.integers(0, len(GOOD))), data.draw(st.integers(0, 300))
+    patch = data.draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.sampled_from(['"', "-1", "1e300", "! ", '"utt"', "7"]))
+    sizes = [found.start() for found in re.finditer("(?<=size = )[0-9]+", GOOD)]
+    if data.draw(st.booleans()):  # a count of tiers or labels that is smaller than what follows, or larger
+        start, length, patch = data.draw(st.sampled_from(sizes)), 1, data.draw(st.sampled_from("0123456789"))
+    damaged = (GOOD[:start] + patch + GOOD[start + length :]).encode()
+    (root / "bad.TextGrid").write_bytes(damaged)
+    pattern, joins = data.draw(st.sampled_from(["utt", "words", "*"])), data.draw(st.sampled_from(["yes", "no"]))
+    settings = script.Settings(tiers=(pattern,), join_words=joins)
+    report = prepare(root, tmp_path / "out", settings, dry_run=True, allow_missing=True)
+    tiers = tiers_in(damaged)
+    chosen = [labels for name, points, labels in tiers or [] if not points and pattern in ("*", name.casefold())]
+    rows = sum(phrases(labels) if joins == "yes" else len(spoken(labels)) for labels in chosen) or 1  # one for a file without any
+    assert report.kept >= 1
+    assert report.rows_read == report.kept + sum(report.dropped.values()) == rows + (2 if pattern == "*" else 1)
+    assert report.dropped.get("broken-textgrid", 0) == (tiers is None)
+    assert tiers is not None or report.dropped_examples["broken-textgrid"][0].startswith(str(root / "bad.TextGrid"))
+
+
+@given(st.data())
+@fuzz(60)
+def test_damaged_files_never_break_the_choice_of_a_tier(tmp_path: Path, data: st.DataObject) -> None:
     root = tmp_path / "fuzz"
     if not (root / "good.wav").is_file():
         write_ramp(root / "good.wav", 1.0)
         write_ramp(root / "bad.wav", 1.0)
         (root / "good.TextGrid").write_text(long_textgrid(("utt", [(0, 1, "good")])))
     start, length = data.draw(st.integers(0, len(GOOD))), data.draw(st.integers(0, 300))
-    patch = data.draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.sampled_from(['"', "-1", "1e300", "! ", '"utt"', "7"]))
-    (root / "bad.TextGrid").write_text(GOOD[:start] + patch + GOOD[start + length :], encoding="utf-8", newline="")
+    patch = data.draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.sampled_from(['"', "! ", '"utt"', '"words"']))
+    damaged = (GOOD[:start] + patch + GOOD[start + length :]).encode()
+    (root / "bad.TextGrid").write_bytes(damaged)
+    refusal = ""
     try:
         report = prepare(root, tmp_path / "out", dry_run=True, allow_missing=True)
-    except CorpusError:  # the transcript can no longer be told from the other tiers
+    except CorpusError as error:
+        refusal = str(error)
+    if refusal:
+        assert refusal.startswith(f"{root / 'bad.TextGrid'}: which tier holds the transcript?")
         return
-    assert report.kept >= 1
+    tiers = {name: labels for name, points, labels in tiers_in(damaged) or [] if not points}
+    possible = {1 + len(spoken(tiers.get("utt", []))), 1 + phrases(tiers.get("words", [])), 2}
     assert report.rows_read == report.kept + sum(report.dropped.values())
+    assert report.rows_read in possible or set(tiers) - {"utt", "words", "phones"}

@@ -201,6 +201,21 @@ def test_a_text_that_cannot_be_spelled_decides_nothing(english: Vocabulary) -> N
         (False, ["ab"], "auto", 2, "leave an empty vocabulary: no letter occurs 2 times or more"),
         (True, ["кот"], "keep", 1, "leave an empty vocabulary: none of their characters is among the base's 3"),
         (False, ["ab"], "keep", 1, "the base has no output layer and so none to keep"),
+        (
+            False,
+            ["B2 or B3", "the 1990s"],
+            "auto",
+            1,
+            'leave an empty vocabulary: 2 of them cannot be spelled out. The first: the digits of "B2 or B3" cannot be read',
+        ),
+        (
+            False,
+            ["ab", "B2"],
+            "auto",
+            2,
+            'Give more text, or lower rare. 1 of them cannot be spelled out, the first: the digits of "B2" cannot be read',
+        ),
+        (True, ["B2", "?"], "extend", 1, "leave an empty vocabulary: 1 of them cannot be spelled out, and the others have no letters. The first: "),
     ],
 )
 def test_an_empty_vocabulary(current: bool, texts: list[str], wanted: str, rare: int, said: str, english: Vocabulary) -> None:

@@ -1,4 +1,4 @@
-"""Parts: which manifests are converted, and the split each of them is."""
+"""Manifests: which of them are converted, and the split each of them is."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence

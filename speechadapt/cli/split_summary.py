@@ -1,4 +1,4 @@
-"""Parts for a person: how `prepare` and `split` print what train, dev and test hold and share."""
+"""Split summary, as `prepare` and `split` print it: what train, dev and test hold and share."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Parts: what the parts of a division hold, what they share, and which of the tested accents were trained on, as numbers for reports."""
+"""Split summary: what the parts of a division hold, what they share, and which of the tested accents were trained on, as numbers for reports."""
 
 import dataclasses
 from collections import defaultdict
@@ -95,7 +95,8 @@ def _describe(first: Manifest, second: Manifest, first_name: str, second_name: s
     sentences = set(shared.sentences)
     seen = sum(key_of_text(u.text) in sentences for u in second) if sentences else 0
     near = find_near_sentences(first, second)
-    ids = sorted({u.id for u in first} & {u.id for u in second})
+    theirs = {u.id for u in second}
+    ids = sorted(u.id for u in first if u.id in theirs)
     examples: dict[str, tuple[str, str]] = {f"{cause}s" if cause != "audio" else cause: pair for cause, pair in shared.pairs.items()}
     if ids:
         examples["ids"] = (ids[0], ids[0])
