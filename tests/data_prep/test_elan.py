@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from typing import Any
-from xml.dom import minidom
+from xml.dom import expatbuilder
 from xml.parsers.expat import ExpatError
 
 import numpy as np
@@ -261,9 +261,10 @@ def rows_in(text: str) -> int | None:
     None where the file as a whole is no ELAN document.
     """
     try:
-        document = minidom.parseString(text.encode())
+        document = expatbuilder.parseString(text.encode(), namespaces=False)
         times = [element.getAttribute(name) for tag, name in TIMES for element in document.getElementsByTagName(tag)]
-        if document.doctype or document.documentElement.tagName != "ANNOTATION_DOCUMENT" or any(abs(int(time or 0)) >= 10**12 for time in times):
+        broken = any(abs(int(time.strip() or 0)) >= 10**12 for time in times)
+        if broken or document.doctype or document.documentElement.tagName != "ANNOTATION_DOCUMENT":
             return None
     except (ExpatError, LookupError, ValueError):
         return None

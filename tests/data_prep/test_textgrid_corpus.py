@@ -318,7 +318,7 @@ def test_a_file_with_nothing_but_silence_is_told(tmp_path: Path) -> None:
     assert report.dropped_examples["empty-tier"] == ('file "b.TextGrid": nothing but silence in "utt". Transcribe it or remove it.',)
 
 
-GOOD = long_textgrid(UTT, WORDS, PHONES, BELL)
+GOOD = long_textgrid(UTT, WORDS, PHONES, ("quiet", [(0.0, 1.0, "sil")]), BELL)
 
 
 @given(st.data())
@@ -328,7 +328,7 @@ def test_no_label_of_a_damaged_file_is_lost(tmp_path: Path, data: st.DataObject)
     if not (root / "good.wav").is_file():
         write_ramp(root / "good.wav", 1.0)
         write_ramp(root / "bad.wav", 1.0)
-        (root / "good.TextGrid").write_text(long_textgrid(("utt", [(0, 1, "good")]), ("words", [(0, 1, "good")])))
+        (root / "good.TextGrid").write_text(long_textgrid(*((name, [(0, 1, "good")]) for name in ("utt", "words", "quiet"))))
     start, length = data.draw(st.integers(0, len(GOOD))), data.draw(st.integers(0, 300))
     patch = data.draw(st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.sampled_from(['"', "-1", "1e300", "! ", '"utt"', "7"]))
     sizes = [found.start() for found in re.finditer("(?<=size = )[0-9]+", GOOD)]
@@ -336,14 +336,14 @@ def test_no_label_of_a_damaged_file_is_lost(tmp_path: Path, data: st.DataObject)
         start, length, patch = data.draw(st.sampled_from(sizes)), 1, data.draw(st.sampled_from("0123456789"))
     damaged = (GOOD[:start] + patch + GOOD[start + length :]).encode()
     (root / "bad.TextGrid").write_bytes(damaged)
-    pattern, joins = data.draw(st.sampled_from(["utt", "words", "*"])), data.draw(st.sampled_from(["yes", "no"]))
+    pattern, joins = data.draw(st.sampled_from(["utt", "words", "quiet", "*"])), data.draw(st.sampled_from(["yes", "no"]))
     settings = script.Settings(tiers=(pattern,), join_words=joins)
     report = prepare(root, tmp_path / "out", settings, dry_run=True, allow_missing=True)
     tiers = tiers_in(damaged)
     chosen = [labels for name, points, labels in tiers or [] if not points and pattern in ("*", name.casefold())]
     rows = sum(phrases(labels) if joins == "yes" else len(spoken(labels)) for labels in chosen) or 1  # one for a file without any
     assert report.kept >= 1
-    assert report.rows_read == report.kept + sum(report.dropped.values()) == rows + (2 if pattern == "*" else 1)
+    assert report.rows_read == report.kept + sum(report.dropped.values()) == rows + (3 if pattern == "*" else 1)
     assert report.dropped.get("broken-textgrid", 0) == (tiers is None)
     assert tiers is not None or report.dropped_examples["broken-textgrid"][0].startswith(str(root / "bad.TextGrid"))
 
@@ -371,4 +371,4 @@ def test_damaged_files_never_break_the_choice_of_a_tier(tmp_path: Path, data: st
     tiers = {name: labels for name, points, labels in tiers_in(damaged) or [] if not points}
     possible = {1 + len(spoken(tiers.get("utt", []))), 1 + phrases(tiers.get("words", [])), 2}
     assert report.rows_read == report.kept + sum(report.dropped.values())
-    assert report.rows_read in possible or set(tiers) - {"utt", "words", "phones"}
+    assert report.rows_read in possible or set(tiers) - {"utt", "words", "phones", "quiet"}

@@ -246,8 +246,8 @@ def test_no_line_of_a_spoilt_list_is_lost(
         report = prepare(path.parent, tmp_path / "out", dry_run=True, allow_missing=True)
     except CorpusError as error:
         refusal = str(error)
-    if refusal:  # a good header is never refused; a wider one fits none of the lines, which are told to have been read
-        assert str(path) in refusal or f"none of {rows} rows is left ({rows} wrong-columns)" in refusal
+    if refusal:  # a good header is never refused; another may fit none of the lines, which are told to have been read
+        assert str(path) in refusal or f"none of {rows} rows is left (" in refusal
         assert rows is None or not data.startswith(f"{header}\n".encode())
         return
     assert report.kept >= 1
