@@ -24,7 +24,7 @@ test: install ## the default test suite, one worker per core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: install ## everything that can run here, slow tests too
-	FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest -m "not gpu and not network and not browser"
+	FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest -m "not gpu and not network"
 
 fuzz: install ## 2,000 mutated lists for each corpus format, none of whose lines may be lost or break the script
 	FUZZ_EXAMPLES=2000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m fuzz tests/data_prep

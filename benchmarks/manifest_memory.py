@@ -9,10 +9,15 @@ only imported the same modules.
   read       `Manifest.read`, all lines at once
   write      `Manifest.write` of all lines (reading them is in it)
   rows       the rows of a corpus like Common Voice (long speaker ids, accents, ages), as a script holds them
-  prepare    the same, and `finish_corpus` of them; its recordings are 25 ms long and stay in place, so that what is measured is the rows
+  prepare    the same, handed over to `finish_corpus` one by one
+  table      the same as a CSV file, prepared by the script for tables
+  nemo       the same as a NeMo manifest, prepared by the script for those
+
+Recordings are 25 ms long, each another one, and stay in place, so that what is measured is the rows.
 """
 
 import argparse
+import csv
 import itertools
 import json
 import random
@@ -28,8 +33,9 @@ import numpy as np
 import soundfile
 from tabulate import tabulate
 
+from speechadapt.bundled import load_bundled
 from speechadapt.data.manifest import Manifest, stream_manifest
-from speechadapt.preparation import Corpus, CorpusRow, PrepareOptions, available_cores, finish_corpus
+from speechadapt.preparation import Corpus, CorpusRow, PrepareOptions, PrepReport, available_cores, finish_corpus
 
 SYLLABLES = ("ba", "do", "fe", "gi", "ha", "jo", "ke", "li", "ma", "no", "pe", "ri", "sa", "to", "ve", "wi")
 WORDS = tuple("".join(parts) for length in (1, 2, 3) for parts in itertools.product(SYLLABLES, repeat=length))
@@ -43,6 +49,14 @@ def sentence(number: int) -> str:
     """Ten words, some much more frequent than others, seldom the same ten twice."""
     choose = random.Random(number)
     return " ".join(WORDS[int(len(WORDS) ** choose.random()) - 1] for _ in range(10))
+
+
+RATE = 16_000
+CLIP = 400
+"""Samples of a recording."""
+COLUMNS = ("id", "audio_filepath", "offset", "duration", "text", "speaker", "gender", "age", "accent", "split", "up_votes", "locale")
+OPTIONS = PrepareOptions(in_place=True, min_duration=0.001, jobs=available_cores())
+CORPUS_WORK = ("rows", "prepare", "table", "nemo")
 
 
 def write_lines(path: Path, count: int) -> None:
@@ -76,30 +90,69 @@ def write(path: Path) -> float:
     return manifest.hours
 
 
-def corpus_rows(clips: Path, count: int) -> Iterator[CorpusRow]:
-    """Rows as a script makes them from lines of a table, each with strings of its own; 40 of a speaker, one speaker of 20 in dev, one in test."""
+def corpus_lines(count: int) -> Iterator[dict[str, str]]:
+    """The values of a corpus' table, each a string of its own as a reader makes it; 40 lines of a speaker, one speaker of 20 in dev, one in test."""
     for n in range(count):
         speaker = n // 40
         split = {0: "test", 1: "dev"}.get(speaker % 20, "train")
-        line = [f"{speaker:0128x}", "male_masculine" if speaker % 2 else "female_feminine", "twenties", "England English", split]
-        client, gender, age, accent, split = "\t".join(line).split("\t")
+        gender = "male_masculine" if speaker % 2 else "female_feminine"
+        values = [f"common_voice_en_{n:08d}", f"clips/{split}-{n % 100}.wav", f"{n // 100 * CLIP / RATE:.4f}", f"{CLIP / RATE:.4f}"]
+        values += [sentence(n).capitalize() + ".", f"{speaker:0128x}", gender, "twenties", "England English", split, str(n % 7), "en"]
+        yield dict(zip(COLUMNS, "\t".join(values).split("\t"), strict=True))
+
+
+def corpus_rows(clips: Path, count: int) -> Iterator[CorpusRow]:
+    """Rows as a script makes them of such lines."""
+    for n, line in enumerate(corpus_lines(count)):
         yield CorpusRow(
-            id=f"common_voice_en_{n:08d}", audio=clips / f"{split}-{n % 100}.wav", text=sentence(n).capitalize() + ".",
-            place=f"train.tsv, line {n + 2}", speaker=client, gender=gender, age=age, accent_raw=accent, split=split,
-            meta={"up_votes": str(n % 7), "locale": "en"},
+            id=line["id"], audio=clips.parent / line["audio_filepath"], offset=float(line["offset"]), duration=float(line["duration"]),
+            text=line["text"], place=f"train.tsv, line {n + 2}", speaker=line["speaker"], gender=line["gender"], age=line["age"],
+            accent_raw=line["accent"], split=line["split"], meta={"up_votes": line["up_votes"], "locale": line["locale"]},
         )  # fmt: skip
 
 
-def prepare(folder: Path, count: int) -> float:
-    """Hours. The recordings are a few samples long and stay in place, so that what is measured is the rows."""
+def write_clips(folder: Path, count: int) -> Path:
+    """Three hundred recordings that together hold another 25 ms of noise for every line."""
     clips = folder / "clips"
-    clips.mkdir()
-    for number in range(300):
-        noise = np.random.default_rng(number).normal(0, 0.1, 400).astype(np.float32)
-        soundfile.write(clips / f"{('train', 'dev', 'test')[number % 3]}-{number // 3}.wav", noise, 16_000)
-    options = PrepareOptions(in_place=True, min_duration=0.001, jobs=available_cores())
-    rows = list(corpus_rows(clips, count))
-    report = finish_corpus(rows, corpus=CORPUS, source=clips, out=folder / "out", options=options, audio_roots=[clips])
+    if not clips.is_dir():
+        clips.mkdir()
+        for number in range(300):
+            noise = np.random.default_rng(number).normal(0, 0.1, CLIP * (count // 100 + 1)).astype(np.float32)
+            soundfile.write(clips / f"{('train', 'dev', 'test')[number % 3]}-{number // 3}.wav", noise, RATE)
+    return clips
+
+
+def write_source(folder: Path, kind: str, count: int) -> Path:
+    """The corpus as a CSV file or as a NeMo manifest."""
+    path = folder / {"table": "lines.csv", "nemo": "lines.json"}[kind]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        if kind == "table":
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(corpus_lines(count))
+        else:
+            for line in corpus_lines(count):
+                file.write(json.dumps({**line, "offset": float(line["offset"]), "duration": float(line["duration"])}) + "\n")
+    return path
+
+
+def prepare(folder: Path, count: int) -> float:
+    """Hours."""
+    clips = folder / "clips"
+    return hours_of(
+        finish_corpus(corpus_rows(clips, count), corpus=CORPUS, source=clips, out=folder / "out", options=OPTIONS, audio_roots=[clips]), count
+    )
+
+
+def prepare_file(folder: Path, kind: str, count: int) -> float:
+    """Hours, of a whole script."""
+    script = load_bundled("data_prep", kind)
+    source = folder / {"table": "lines.csv", "nemo": "lines.json"}[kind]
+    return hours_of(script.prepare(source, folder / f"out-{kind}", OPTIONS, script.Settings()), count)
+
+
+def hours_of(report: PrepReport, count: int) -> float:
+    """Hours; nothing may be lost, as what is lost needs no memory."""
     if report.kept != count:
         raise SystemExit(f"{report.kept} of {count} rows were kept; {report.dropped}")
     return report.hours
@@ -116,14 +169,15 @@ WORK = {"nothing": lambda path: 0.0, "stream": stream, "read": read, "write": wr
 def alone(name: str, lines: int, rows: int, folder: Path) -> None:
     """Do one piece of work in this process, and print what it took as JSON."""
     begun = time.perf_counter()
-    if name in ("rows", "prepare"):
+    if name in ("table", "nemo"):
+        prepare_file(folder, name, rows)
+    elif name in CORPUS_WORK:
         (rows_alone if name == "rows" else prepare)(folder, rows)
     else:
         WORK[name](folder / "lines.jsonl")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        json.dumps({"work": name, "lines": rows if name in ("rows", "prepare") else lines, "seconds": time.perf_counter() - begun, "peak MB": peak})
-    )
+    seconds = time.perf_counter() - begun
+    print(json.dumps({"work": name, "lines": rows if name in CORPUS_WORK else lines, "seconds": seconds, "peak MB": peak}))
 
 
 def main() -> int:
@@ -131,7 +185,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lines", type=int, default=1_000_000, help="of the manifest")
     parser.add_argument("--rows", type=int, default=200_000, help="of the corpus that is prepared")
-    parser.add_argument("--only", action="append", choices=("stream", "read", "write", "rows", "prepare"), help="may be repeated")
+    parser.add_argument("--only", action="append", choices=(*list(WORK)[1:], *CORPUS_WORK), help="may be repeated")
     parser.add_argument("--most", type=float, metavar="MB", help="leave with 1 where streaming takes more than this")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--alone", nargs=2, metavar=("NAME", "FOLDER"), help=argparse.SUPPRESS)
@@ -140,10 +194,14 @@ def main() -> int:
         alone(options.alone[0], options.lines, options.rows, Path(options.alone[1]))
         return 0
     found: list[dict[str, float]] = []
-    names = options.only or ["stream", "read", "write", "rows", "prepare"]
+    names = options.only or [*list(WORK)[1:], *CORPUS_WORK]
     with tempfile.TemporaryDirectory() as folder:
         if set(names) & set(WORK):
             write_lines(Path(folder) / "lines.jsonl", options.lines)
+        if {"prepare", "table", "nemo"} & set(names):
+            write_clips(Path(folder), options.rows)
+        for name in {"table", "nemo"} & set(names):
+            write_source(Path(folder), name, options.rows)
         for name in ("nothing", *names):
             command = [sys.executable, __file__, "--alone", name, folder, "--lines", str(options.lines), "--rows", str(options.rows)]
             row = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from speechadapt.adapt.train import train_adapter
     from speechadapt.data.hypothesis import Hypothesis
     from speechadapt.data.manifest import Manifest
+    from speechadapt.data.reference import Reference, ReferenceSet
     from speechadapt.data.utterance import Utterance
     from speechadapt.evaluation import evaluate
     from speechadapt.models.alignment import align_text
@@ -28,6 +29,8 @@ PUBLIC = {
     "Comparison": "speechadapt.score.compare",
     "Hypothesis": "speechadapt.data.hypothesis",
     "Manifest": "speechadapt.data.manifest",
+    "Reference": "speechadapt.data.reference",
+    "ReferenceSet": "speechadapt.data.reference",
     "ScoreReport": "speechadapt.score.report",
     "TrainSettings": "speechadapt.adapt.spec",
     "Transcriber": "speechadapt.transcriber",
@@ -42,7 +45,7 @@ PUBLIC = {
 }
 
 __all__ = [
-    "AdapterSpec", "Comparison", "Hypothesis", "Manifest", "ScoreReport", "TrainSettings", "Transcriber", "Utterance",
+    "AdapterSpec", "Comparison", "Hypothesis", "Manifest", "Reference", "ReferenceSet", "ScoreReport", "TrainSettings", "Transcriber", "Utterance",
     "align_text", "compare", "evaluate", "load_model", "spell_for_ctc", "train_adapter", "write_arpa",
 ]  # fmt: skip
 

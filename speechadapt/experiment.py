@@ -23,7 +23,10 @@ from speechadapt.models.speech_model import DecodeSettings, SpeechModel
 from speechadapt.preparation import PrepareOptions, available_cores
 from speechadapt.preparation.report import REPORT_FILE
 from speechadapt.provenance import package_version
+from speechadapt.report.document import run_document
+from speechadapt.report.page import html_page
 from speechadapt.runs import Run
+from speechadapt.score.mistakes import compare_mistakes
 from speechadapt.score.phrases import percent, percent_range
 from speechadapt.score.plot import plot_sets
 from speechadapt.score.render import run_markdown
@@ -40,6 +43,8 @@ Verdict = tuple[ComparisonSet, ...]
 
 FULL = DecodeSettings(window="full")
 SHORT = DecodeSettings(window="short")
+MOST_MISTAKES = 5
+"""Of each kind in a run's summary; the report has them all."""
 ENGLISH = "synthetic_english"
 GUARD_SIZE = (10, 8)
 """Speakers, and sentences by each, of the standard English that stands in for a missing guard: about five minutes."""
@@ -383,13 +388,16 @@ def load_shipped(run: Run, base: str, *, revision: str | None = None, language: 
 def prove(
     run: Run, sets: Sets, base: Mapping[str, ScoreReport], adapted: Mapping[str, ScoreReport], short: Mapping[str, ScoreReport] | None = None
 ) -> Verdict:
-    """Compare like with like on every set, and write `comparison.json`, `summary.md` and `wer.png`."""
+    """Compare like with like on every set, and write `comparison.json`, `summary.md`, `wer.png` and `report.html`."""
     verdict = tuple(
         comparison_set(one.name, one.path, one.role, base[one.name], adapted[one.name], short[one.name] if short else None) for one in sets.scored
     )
     write_comparison(run.comparison, verdict)
     plot_sets(verdict, run.plot)
-    write_text(run.summary, run_markdown(verdict, title=f"Run {run.folder.name}", plot=run.plot.name, notes=_notes(run, sets)))
+    mistakes = {one.name: compare_mistakes(base[one.name], adapted[one.name], most=MOST_MISTAKES) for one in sets.scored}
+    title = f"Run {run.folder.name}"
+    write_text(run.summary, run_markdown(verdict, title=title, plot=run.plot.name, notes=_notes(run, sets), mistakes=mistakes))
+    write_text(run.page, html_page(run_document(run, verdict), folder=run.folder).html)
     return verdict
 
 

@@ -47,6 +47,7 @@ def test_the_wheel_is_typed_and_licensed_and_clean(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "speechadapt/py.typed" in names
     assert "speechadapt/synthetic/words.txt" in names
+    assert {f"speechadapt/report/{name}" for name in ("page/report.html", "page/report.css", "page/report.js", "schema/report.json")} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if "__pycache__" in name or name.startswith("tests")]
 

@@ -21,6 +21,10 @@ COMMANDS = {
     "transcribe": "speech to text with a base model, or with a base and an adapter",
     "score": "word error rate of hypotheses against references",
     "compare": "two systems on the same test set: the verdict",
+    "bench": "any recognizers on any manifests: a leaderboard with speed, memory and intervals",
+    "report": "a run, a score or a comparison as HTML, Markdown, CSV, JSON or JUnit XML",
+    "runs": "list run folders with their verdicts, or compare two of them",
+    "normalize": "show what counts as the same word",
 }
 
 

@@ -29,5 +29,6 @@ def print_verdict(run: "Run", verdict: "Sequence[ComparisonSet] | None", *, as_j
         print(f"The run is in {run.folder}; its recipe returned no verdict.", file=sys.stderr)
         return 0
     print(json.dumps(read_json(run.comparison), ensure_ascii=False, indent=2) if as_json else run_text(verdict))
-    print(f"About this run: {run.summary}\nUse the adapter: speechadapt transcribe YOUR.wav --adapter {run.adapter}", file=sys.stderr)
+    print(f"About this run: {run.summary}, and in a browser {run.page}", file=sys.stderr)
+    print(f"Use the adapter: speechadapt transcribe YOUR.wav --adapter {run.adapter}", file=sys.stderr)
     return exit_code(verdict)

@@ -52,9 +52,41 @@ class ErrorCounts:
         return self.errors / self.reference_length if self.reference_length else None
 
     @property
+    def substitution_rate(self) -> float | None:
+        """Substitutions per reference token; None without reference tokens."""
+        return self.substitutions / self.reference_length if self.reference_length else None
+
+    @property
+    def deletion_rate(self) -> float | None:
+        """Deletions per reference token; None without reference tokens."""
+        return self.deletions / self.reference_length if self.reference_length else None
+
+    @property
     def insertion_rate(self) -> float | None:
-        """Insertions per reference token; None without reference tokens."""
+        """Insertions per reference token; None without reference tokens. With the two rates above it adds up to `wer`."""
         return self.insertions / self.reference_length if self.reference_length else None
+
+    @property
+    def match_error_rate(self) -> float | None:
+        """Errors per aligned pair, from 0 to 1: jiwer's `mer` (Morris, Maier and Green, Interspeech 2004). None if both sides are empty.
+
+        Not the mixed error rate of code-switched speech, which is abbreviated the same way: see `ScoreReport.mixed_error_rate`.
+        """
+        aligned = self.errors + self.hits
+        return self.errors / aligned if aligned else None
+
+    @property
+    def information_preserved(self) -> float | None:
+        """Hits per reference token times hits per hypothesis token, from 0 to 1: jiwer's `wip`. None without reference tokens."""
+        if not self.reference_length:
+            return None
+        return (self.hits / self.reference_length) * (self.hits / self.hypothesis_length) if self.hypothesis_length else 0.0
+
+    @property
+    def information_lost(self) -> float | None:
+        """1 minus `information_preserved`: jiwer's `wil` (the word information lost of the same paper). None without reference tokens."""
+        preserved = self.information_preserved
+        return None if preserved is None else 1 - preserved
 
     @property
     def length_ratio(self) -> float | None:

@@ -82,6 +82,9 @@ def comparison_set(
     *,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    interval_method: str = "expanded",
+    interval_unit: str = "speaker",
+    detect: float | None = None,
 ) -> ComparisonSet:
     """Compare base and adapted on one set of a run.
 
@@ -91,7 +94,7 @@ def comparison_set(
         role: "test" or "guard".
         base, adapted: reports on it, both decoded the same way.
         short_window: the adapted model's report in the short window.
-        resamples, seed: of the bootstrap.
+        resamples, seed, interval_method, interval_unit, detect: as for `compare`.
 
     Raises:
         MisuseError: the role is neither, or the base was decoded in the short window, which an unadapted model cannot do.
@@ -105,7 +108,7 @@ def comparison_set(
         )
     short = None
     if short_window is not None:
-        found = compare(base, short_window, resamples=resamples, seed=seed)
+        found = compare(base, short_window, resamples=resamples, seed=seed, interval_method=interval_method, interval_unit=interval_unit)
         rates = found.adapted
         short = ShortWindow(
             wer=rates.wer,
@@ -116,7 +119,7 @@ def comparison_set(
             ci95=found.interval.ends if found.interval else None,
             verdict=found.verdict,
         )
-    comparison = compare(base, adapted, resamples=resamples, seed=seed)
+    comparison = compare(base, adapted, resamples=resamples, seed=seed, interval_method=interval_method, interval_unit=interval_unit, detect=detect)
     # The run folder's own name and the report's may differ (two manifests called test.jsonl): the run's stands for both.
     return ComparisonSet(
         name=name, manifest=str(manifest), role=role, comparison=dataclasses.replace(comparison, manifest=str(manifest)), short_window=short

@@ -45,6 +45,7 @@ class Normalizer:
         spaced: words are set apart by blanks. Where they are not (`basic:zh`), the words are characters and blanks are not counted in CER.
         steps: what `function` does one after the other, by name, for people who want to see where a word went.
         breaks_marks: it deletes the vowel signs and tone marks of many scripts, as `whisper-basic` does.
+        wordwise: what it makes of a text is what it makes of its words one by one, so that scoring a million texts may remember the words.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Normalizer:
     spaced: bool = True
     steps: tuple[tuple[str, Rule], ...] = ()
     breaks_marks: bool = False
+    wordwise: bool = False
 
     def __call__(self, text: str) -> str:
         """The text in the form that is counted: words set apart by one blank, none at the ends."""
@@ -170,7 +172,7 @@ def _named(name: str) -> Normalizer:
 
 def _base(name: str) -> Normalizer:
     if name == "raw":
-        return _made(name, RAW_VERSION, str, BASES[name])
+        return _made(name, RAW_VERSION, str, BASES[name], wordwise=True)
     if name == "english":
         return _made(name, english_version(), english_function(), BASES[name])
     if name in ("whisper-basic", "whisper-basic-no-diacritics"):
@@ -179,19 +181,21 @@ def _base(name: str) -> Normalizer:
     kind, colon, language = name.partition(":")
     if kind == "basic" and bool(colon) == bool(language):
         rules = language_rules(language or None)
-        return _made(name, BASIC_VERSION, functools.partial(basic_text, rules=rules), BASES["basic"], spaced=rules.spaced)
+        return _made(name, BASIC_VERSION, functools.partial(basic_text, rules=rules), BASES["basic"], spaced=rules.spaced, wordwise=True)
     raise MisuseError(
         f'no normalizer is called "{name}"; there are: {", ".join(NAMES)}, and basic:LANGUAGE (such as basic:tr), '
         f"with the options {', '.join(f'+{option}' for option in OPTIONS)}. Check the spelling."
     )
 
 
-def _made(name: str, version: str, function: Rule, summary: str, *, spaced: bool = True) -> Normalizer:
-    return Normalizer(name=name, version=version, function=function, summary=summary, spaced=spaced, steps=((name, function),))
+def _made(name: str, version: str, function: Rule, summary: str, *, spaced: bool = True, wordwise: bool = False) -> Normalizer:
+    steps = ((name, function),)
+    return Normalizer(name=name, version=version, function=function, summary=summary, spaced=spaced, steps=steps, wordwise=wordwise)
 
 
 def _joined(base: Normalizer, name: str, version: str, steps: list[tuple[str, Rule]]) -> Normalizer:
-    return dataclasses.replace(base, name=name, version=version, steps=tuple(steps), function=functools.partial(_in_turn, steps=tuple(steps)))
+    function = functools.partial(_in_turn, steps=tuple(steps))
+    return dataclasses.replace(base, name=name, version=version, steps=tuple(steps), function=function, wordwise=False)
 
 
 def _in_turn(text: str, steps: tuple[tuple[str, Rule], ...]) -> str:

@@ -90,3 +90,26 @@ def test_two_files_of_one_name_are_told_apart(files: Files, tmp_path: Path, caps
     other.write_bytes(Path(paths[2]).read_bytes())
     assert main(["compare", paths[0], paths[1], str(other)]) == 0
     assert f"adapted: {other}" in capsys.readouterr().out
+
+
+def test_other_intervals_units_and_a_difference_to_plan_for(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--interval", "bca", "--unit", "hierarchical", "--detect", "2", "--resamples", "500"]
+    assert main(["compare", *files(3, 1), *flags, "--json"]) == 0
+    row = json.loads(capsys.readouterr().out)
+    for interval in (row["interval"], row["base"]["interval"], row["groups"]["gender"]["female"]["interval"]):
+        assert (interval["method"], interval["hierarchical"], interval["units"]) == ("bca", True, 10)
+    assert "A BCa interval over 10 speakers is too short" in row["caveats"][0]
+    assert (row["power"]["asked"], row["power"]["target"]) == (True, 0.02)
+    assert set(row["tests"]) == {"permutation", "student", "wilcoxon", "sign", "mapsswe", "matched_pairs", "mcnemar"}
+    assert main(["compare", *files(3, 1), *flags]) == 0
+    assert "the 2.0 points asked for" in capsys.readouterr().out
+
+
+def test_a_difference_that_cannot_be_asked_for_is_misuse(files: Files, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", *files(3, 1), "--detect", "0"]) == 2
+    assert capsys.readouterr().err == (
+        "speechadapt compare: the difference to detect is 0 points, must be above 0 and at most 100. Give points of WER, such as 2.\n"
+    )
+    with pytest.raises(SystemExit) as caught:
+        main(["compare", *files(3, 1), "--interval", "bootstrap-t"])
+    assert caught.value.code == 2

@@ -88,6 +88,10 @@ def test_people_get_a_table_a_summary_and_a_picture(quick_run: "FinishedRun") ->
     assert summary.startswith("# Run quickstart\n")
     assert "![WER by group, base against adapted](wer.png)" in summary
     assert (quick_run.folder / "wer.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    page = (quick_run.folder / "report.html").read_text()
+    assert "Run quickstart" in page
+    assert page.count('<svg class="chart wide"') >= 2  # groups or speakers, and training
+    assert f"in a browser {quick_run.folder}/report.html" in quick_run.err
 
 
 def test_progress_is_on_stderr_with_two_clips_and_the_next_commands(quick_run: "FinishedRun") -> None:

@@ -39,7 +39,7 @@ def test_the_table(files: Callable[[dict[str, str]], list[str]], capsys: pytest.
     shown = capsys.readouterr()
     assert shown.out.startswith("tiny on test: 2 utterances, 2 speakers, 6 reference words\nnormalizer english, version whisper-normalizer ")
     assert "33.3 %" in shown.out  # one substitution and one insertion on six words
-    assert 'Not counted, no word in the reference: 1 ("u3"); the system said 2 words there.' in shown.out
+    assert 'Not counted, no word in the reference: 1 ("u3"); the system said 2 words there (60.0 per minute of audio).' in shown.out
     assert "speaker  s1" not in shown.out
 
 
@@ -104,3 +104,33 @@ def test_a_line_separator_inside_a_text_is_not_the_end_of_a_line(
 ) -> None:
     assert main(["score", *files({**SAID, "u1": "the color\u2028is\x85gray"}), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["words"]["hits"] == 6
+
+
+def test_alternatives_in_trn_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """sclite -D counts 7 hits and 1 substitution on these."""
+    (tmp_path / "ref.trn").write_text("a b c (s1_1)\n{ going to / gonna } go (s1_2)\n(uh) hi there (s2_1)\n", encoding="utf-8")
+    (tmp_path / "sys.trn").write_text("\ufeffa x c (s1_1)\r\ngonna go (s1_2)\r\nhi there (s2_1)\r\n", encoding="utf-8")
+    files = [str(tmp_path / "ref.trn"), str(tmp_path / "sys.trn")]
+    for alignment in ("levenshtein", "nist"):
+        assert main(["score", *files, "--alternatives", "--alignment", alignment, "--normalizer", "raw", "--json"]) == 0
+        row = json.loads(capsys.readouterr().out)
+        assert row["words"] == {"hits": 7, "substitutions": 1, "deletions": 0, "insertions": 0}
+        assert (row["alignment"], row["alternatives"], row["several"]) == (alignment, True, 2)
+    (tmp_path / "ref.trn").write_text("a b c (s1_1)\n{ going to / gonna go (s1_2)\n(uh) hi there (s2_1)\n", encoding="utf-8")
+    assert main(["score", *files, "--alternatives"]) == 1
+    assert capsys.readouterr().err == (
+        'speechadapt score: reference "s1_2": "{" is not closed by "}". It reads: \'{ going to / gonna go\'. '
+        "Correct the text, or score without --alternatives.\n"
+    )
+
+
+def test_marks_that_are_not_read_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "ref.trn").write_text("a b c (s1_1)\n{ going to / gonna } go (s1_2)\n", encoding="utf-8")
+    (tmp_path / "sys.trn").write_text("a b c (s1_1)\ngonna go (s1_2)\n", encoding="utf-8")
+    files = [str(tmp_path / "ref.trn"), str(tmp_path / "sys.trn")]
+    assert main(["score", *files]) == 0
+    assert capsys.readouterr().err == (
+        'note: 1 of the first 2 references holds alternatives, such as "{ going to / gonna } go". Add --alternatives to read them.\n'
+    )
+    assert main(["score", *files, "--alternatives"]) == 0
+    assert capsys.readouterr().err == ""

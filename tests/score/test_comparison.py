@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from speechadapt.errors import ScoreError
+from speechadapt.errors import MisuseError, ScoreError
+from speechadapt.score.align import count_words
 from speechadapt.score.compare import Comparison, compare, verdict_of
 from speechadapt.score.intervals import Interval
 from speechadapt.score.report import ScoreReport
@@ -171,6 +172,23 @@ def test_json_round_trip(twelve_speakers: Speakers) -> None:
     assert Comparison.from_json(row) == found
     assert row["ci95"] == [row["interval"]["low"], row["interval"]["high"]]
     assert row["groups"]["speaker"]["c:s01"]["delta"] == -0.5
+    assert row["tests"]["sign"] == {"compared": "speakers", "n": 12, "statistic": 12.0, "p_value": 2 / 2**12, "method": "exact"}
+    assert row["power"] is None  # every speaker changed alike, which says nothing about how others vary
+
+
+def test_files_of_version_0_1_0_are_read(twelve_speakers: Speakers) -> None:
+    """They have no tests, no power, no corrected p-values, and intervals called "bootstrap"."""
+    found = compare(twelve_speakers("a", 3), twelve_speakers("b", 1))
+    row = json.loads(json.dumps(found.to_json()))
+    del row["tests"], row["power"], row["interval"]["hierarchical"]
+    row["interval"]["method"] = "bootstrap"
+    for group in row["groups"]["speaker"].values():
+        del group["p_value"], group["p_value_holm"]
+    old = Comparison.from_json(row)
+    assert (old.tests, old.power, old.verdict, old.groups[0].p_value_holm) == ({}, None, "better", None)
+    assert old.interval is not None
+    assert old.interval.method == "bootstrap"
+    assert old.interval.ends == found.interval.ends if found.interval else False
 
 
 def test_reading_what_is_no_comparison() -> None:
@@ -179,3 +197,131 @@ def test_reading_what_is_no_comparison() -> None:
     assert str(caught.value) == (
         "old.json: not a comparison (KeyError('adapted_system')). Make one with: speechadapt compare REFS BASE_HYPS NEW_HYPS --out FILE"
     )
+
+
+def test_every_test_stands_in_the_comparison(twelve_speakers: Speakers) -> None:
+    found = compare(twelve_speakers("tiny", 3), twelve_speakers("tiny + x", 1))
+    assert [(name, test.compared, test.n) for name, test in found.tests.items()] == [
+        ("permutation", "speakers", 12),
+        ("student", "speakers", 12),
+        ("wilcoxon", "speakers", 12),
+        ("sign", "speakers", 12),
+        ("mapsswe", "sentence segments", 24),
+        ("matched_pairs", "utterances", 24),
+        ("mcnemar", "utterances", 4),
+    ]
+    assert found.p_value == found.tests["matched_pairs"].p_value
+    assert found.p_value_speakers == found.tests["permutation"].p_value
+    assert found.tests["mcnemar"].statistic == 4.0
+
+
+def test_segments_are_cut_where_both_are_right(make_report: ReportMaker) -> None:
+    """Two utterances, the first with errors at both ends: three segments, whose errors add up to those of the reports."""
+    said = "a b c d e f g"
+    base = make_report([("u1", "s1", said, "x b c d e f y"), ("u2", "s2", said, "a b c d e f g h")])
+    adapted = make_report([("u1", "s1", said, "a b c d e f y"), ("u2", "s2", said, said)], system="new")
+    test = compare(base, adapted).tests["mapsswe"]
+    assert test.n == 3
+    assert test.statistic == pytest.approx(-2 / 3 / (1 / 3))  # differences -1, 0, -1
+
+
+def test_systems_that_were_counted_against_different_readings_have_one_segment_per_utterance(make_report: ReportMaker) -> None:
+    said = "a b c d e f g"
+    base = make_report([("u1", "s1", said, "x b c d e f y"), ("u2", "s2", said, "x b c d e f y")])
+    adapted = make_report([("u1", "s1", said, said), ("u2", "s2", said, said)], system="new")
+    assert compare(base, adapted).tests["mapsswe"].n == 4
+    first, second = adapted.utterances
+    other = dataclasses.replace(first, reference="a b c d e f h", hypothesis="a b c d e f h")
+    assert compare(base, dataclasses.replace(adapted, utterances=(other, second))).tests["mapsswe"].n == 3
+
+
+def test_errors_that_the_alignment_does_not_account_for_are_one_segment(make_report: ReportMaker) -> None:
+    """Such as words that may be left out, or counts of sclite's weighted alignment."""
+    said, heard = "a b c d e f g", "x b c d e f y"
+    base = make_report([("u1", "s1", said, heard), ("u2", "s2", said, heard)])
+    first, second = base.utterances
+    counted = dataclasses.replace(first, words=dataclasses.replace(count_words(said, heard), substitutions=1, hits=6))
+    other = dataclasses.replace(base, utterances=(counted, second), system="new")
+    test = compare(base, other).tests["mapsswe"]
+    assert test.n == 3
+    assert compare(base, base).tests["mapsswe"].n == 4
+
+
+def test_holms_correction_over_the_groups_of_a_field(make_report: ReportMaker) -> None:
+    """Four accents of six speakers; one improves clearly, one so-so, two hover: the so-so one does not survive being one of four."""
+    said = " ".join(f"w{place}" for place in range(20))
+
+    def rows(errors: dict[str, list[int]]) -> list[tuple[str, str, str, str]]:
+        found = []
+        for accent, counts in errors.items():
+            for number, wrong in enumerate(counts):
+                heard = " ".join("x" if place < wrong else f"w{place}" for place in range(20))
+                found.append((f"{accent}{number}", f"{accent}:s{number}", said, heard))
+        return found
+
+    def report(errors: dict[str, list[int]], system: str) -> ScoreReport:
+        found = make_report(rows(errors), system=system, by=("speaker",))
+        utterances = tuple(dataclasses.replace(row, groups={"accent": row.id[:-1]}) for row in found.utterances)
+        return dataclasses.replace(found, utterances=utterances, by=("accent",))
+
+    base = report({name: [8] * 6 for name in ("clear", "level", "more", "soso")}, "tiny")
+    adapted = report({"clear": [2, 3, 2, 3, 2, 3], "level": [8, 9, 7, 8, 9, 7], "more": [9, 7, 8, 8, 7, 9], "soso": [7, 7, 8, 6, 4, 5]}, "new")
+    found = compare(base, adapted)
+    groups = {group.value: group for group in found.groups}
+    assert [group.verdict for group in groups.values()] == ["better", "not enough evidence", "not enough evidence", "better"]
+    assert [group.holds for group in groups.values()] == [True, None, None, False]
+    clear, soso = groups["clear"], groups["soso"]
+    assert clear.p_value is not None
+    assert soso.p_value is not None
+    assert clear.p_value_holm == pytest.approx(4 * clear.p_value)
+    assert soso.p_value_holm == pytest.approx(3 * soso.p_value)
+    assert soso.p_value < 0.05 < soso.p_value_holm
+    assert found.caveats[-1] == (
+        '4 values of accent were tested at once; Holm\'s correction does not confirm 1 of 2 verdicts, which may be chance: "soso".'
+    )
+
+
+def test_power_is_told(twelve_speakers: Speakers) -> None:
+    found = compare(twelve_speakers("tiny", 4), twelve_speakers("tiny + x", 1), detect=0.02)
+    assert found.power is not None
+    row = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert (row["power"]["sentence"], row["power"]["more"]) == (found.power.sentence, found.power.more)
+    assert Comparison.from_json(row) == found
+    assert (found.power.asked, found.power.target, found.power.unit, found.power.units) == (True, 0.02, "speakers", 12)
+    alike = compare(twelve_speakers("a", 2), twelve_speakers("b", 2))
+    assert alike.power is None
+    with pytest.raises(MisuseError, match="the difference to detect is -2 points"):
+        compare(twelve_speakers("a", 2), twelve_speakers("b", 1), detect=-0.02)
+
+
+def test_other_intervals_and_units(twelve_speakers: Speakers) -> None:
+    reports = twelve_speakers("tiny", 3), twelve_speakers("tiny + x", 1)
+    plain, bca, both = (
+        compare(*reports, interval_method=method, interval_unit=unit).interval
+        for method, unit in (("expanded", "speaker"), ("bca", "speaker"), ("expanded", "hierarchical"))
+    )
+    assert plain is not None
+    assert bca is not None
+    assert both is not None
+    assert (plain.method, bca.method, both.hierarchical) == ("expanded", "bca", True)
+    blind = compare(*reports, interval_unit="utterance").interval
+    assert blind is not None
+    assert (blind.unit, blind.units) == ("utterances", 24)
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [("a", "s1", "one two", "x y")],
+        [("a", None, "one two", "x y"), ("b", None, "one", "two")],
+        [("a", "s1", "one two", "one"), ("b", "s1", "three", "three four")],
+        [("a", "s1", "one two", "one two"), ("b", "s2", "three", "three")],
+    ],
+    ids=["one utterance", "speakers unknown", "one speaker", "no error"],
+)
+def test_small_and_empty_sets_make_json_without_nan(make_report: ReportMaker, rows: list[tuple[str, str | None, str, str]]) -> None:
+    right = [(key, speaker, said, said) for key, speaker, said, _ in rows]
+    for pair in ((rows, rows), (rows, right), (right, rows), (right, right)):
+        found = compare(make_report(pair[0]), make_report(pair[1], system="new"), detect=0.02)
+        row = json.loads(json.dumps(found.to_json(), allow_nan=False))
+        assert Comparison.from_json(row) == found

@@ -39,6 +39,8 @@ WER     95 % interval    CER     hits    subst.    del.    ins.
 ------  ---------------  ------  ------  --------  ------  ------
 25.0 %  0.0 to 130.9 %   23.4 %  10      1         1       1
 
+8.3 % substituted, 8.3 % deleted, 8.3 % inserted; sentences with an error 75.0 %; match error rate 23.1 %, word information lost 30.6 %
+
 group        utterances    speakers    words    WER     CER
 -------  --  ------------  ----------  -------  ------  ------
 speaker  s0  2             1           6        16.7 %  25.0 %
@@ -60,16 +62,29 @@ not enough evidence: WER 25.0 % -> 8.3 % (-16.7 points, 95 % interval -228.4 to 
 base: tiny.en         25.0 %  0.0 to 130.9 %   23.4 %  3         12
 adapted: tiny.en + x  8.3 %   0.0 to 114.2 %   2.1 %   1         12
 
-relative change -66.7 % (95 % interval -631.4 to +498.1 %); matched-pairs test over utterances p = 0.3910; permutation test over speakers p = 1.0000
+relative change -66.7 % (95 % interval -702.0 to +568.6 %).
 
-group        speakers    words    base    adapted    change (points)    95 % interval     verdict
--------  --  ----------  -------  ------  ---------  -----------------  ----------------  -------------------
-speaker  s0  1           6        16.7 %  16.7 %     +0.0               -423.5 to +423.5  not enough evidence
-speaker  s1  1           6        33.3 %  0.0 %      -33.3              -                 not enough evidence
+test                  over               n    statistic    p
+--------------------  -----------------  ---  -----------  ------
+permutation           speakers           2    -2           1.0000
+Student's t           speakers           2    -1           0.5000
+Wilcoxon signed rank  speakers           1    -1           1.0000
+sign                  speakers           1    1            1.0000
+MAPSSWE               sentence segments  4    -1           0.3173
+matched pairs         utterances         4    -1           0.3910
+McNemar               utterances         4    3            0.6250
+Those over speakers answer for other speakers; the others for other sentences of the same speakers.
+
+With 2 speakers this test could hardly have shown any change (80 % power, two-sided 5 %); to show the 16.7 points seen takes about 16 more speakers like these.
+
+group        speakers    words    base    adapted    change (points)    95 % interval     p       p (Holm)    verdict
+-------  --  ----------  -------  ------  ---------  -----------------  ----------------  ------  ----------  -------------------
+speaker  s0  1           6        16.7 %  16.7 %     +0.0               -423.5 to +423.5  1.0000  1.0000      not enough evidence
+speaker  s1  1           6        33.3 %  0.0 %      -33.3              -                 0.5000  1.0000      not enough evidence
 
 3 utterances got better, 1 got worse.
 There are only 2 speakers, fewer than 8: the interval is a rough guide to how other speakers would fare.
-"""
+"""  # noqa: E501
     )
 
 
@@ -117,17 +132,19 @@ def test_a_summary(entry: ComparisonSet) -> None:
 
 not enough evidence: WER 25.0 % -> 8.3 % (-16.7 points, 95 % interval -228.4 to +195.1; relative -66.7 %); 2 speakers, 4 utterances.
 
-relative change -66.7 % (95 % interval -631.4 to +498.1 %); matched-pairs test over utterances p = 0.3910; permutation test over speakers p = 1.0000.
+relative change -66.7 % (95 % interval -702.0 to +568.6 %); matched-pairs test over utterances p = 0.3910; permutation test over speakers p = 1.0000.
+
+With 2 speakers this test could hardly have shown any change (80 % power, two-sided 5 %); to show the 16.7 points seen takes about 16 more speakers like these.
 
 |                      | WER    | 95 % interval   | CER    | errors   | words   |
 |----------------------|--------|-----------------|--------|----------|---------|
 | base: tiny.en        | 25.0 % | 0.0 to 130.9 %  | 23.4 % | 3        | 12      |
 | adapted: tiny.en + x | 8.3 %  | 0.0 to 114.2 %  | 2.1 %  | 1        | 12      |
 
-| group   |    | speakers   | words   | base   | adapted   | change (points)   | 95 % interval    | verdict             |
-|---------|----|------------|---------|--------|-----------|-------------------|------------------|---------------------|
-| speaker | s0 | 1          | 6       | 16.7 % | 16.7 %    | +0.0              | -423.5 to +423.5 | not enough evidence |
-| speaker | s1 | 1          | 6       | 33.3 % | 0.0 %     | -33.3             | -                | not enough evidence |
+| group   |    | speakers   | words   | base   | adapted   | change (points)   | 95 % interval    | p      | p (Holm)   | verdict             |
+|---------|----|------------|---------|--------|-----------|-------------------|------------------|--------|------------|---------------------|
+| speaker | s0 | 1          | 6       | 16.7 % | 16.7 %    | +0.0              | -423.5 to +423.5 | 1.0000 | 1.0000     | not enough evidence |
+| speaker | s1 | 1          | 6       | 33.3 % | 0.0 %     | -33.3             | -                | 0.5000 | 1.0000     | not enough evidence |
 
 - There are only 2 speakers, fewer than 8: the interval is a rough guide to how other speakers would fare.
 
@@ -190,7 +207,7 @@ HYP: the cat sad
 ## How it was made
 
 - Trained on nothing.
-"""
+"""  # noqa: E501
     )
 
 
@@ -200,7 +217,7 @@ def test_notes_of_a_report(make_report: ReportMaker) -> None:
     )
     report = dataclasses.replace(report, missing=("d",), extra=tuple(f"z{place}" for place in range(7)), real_time_factor=0.0421)
     assert report_notes(report) == [
-        'Not counted, no word in the reference: 1 ("c"); the system said 2 words there.',
+        'Not counted, no word in the reference: 1 ("c"); the system said 2 words there (60.0 per minute of audio).',
         'No hypothesis, counted as empty: 1 ("d").',
         'Hypotheses of no utterance, ignored: 7 ("z0", "z1", "z2", "z3", "z4" and 2 more).',
         'Perhaps a loop or invented text (twice the words said, or more): 1 ("b").',
@@ -234,3 +251,27 @@ def test_for_whom_it_got_worse(make_report: ReportMaker) -> None:
     line = next(line for line in comparison_text(compare(base, worse)).splitlines() if line.startswith("WER rose"))
     each = ", ".join(f"speaker s{place} (+50.0 points, not enough evidence)" for place in range(1, 6))
     assert line == f"WER rose for {each} and 1 more group."
+
+
+def test_tests_without_a_value_and_old_comparisons(make_report: ReportMaker) -> None:
+    one = [make_report([("u1", "s1", "a b c", said)], system=system) for said, system in (("a b x", "base"), ("a b c", "new"))]
+    text = comparison_text(compare(*one))
+    assert "MAPSSWE               sentence segments  1    -            -\n" in text
+    assert "Those over speakers" not in text  # there is one
+    old = dataclasses.replace(compare(*one), tests={}, power=None)
+    assert "relative change -100.0 % (95 % interval - %); matched-pairs test over utterances p -\n" in comparison_text(old)
+
+
+def test_power_is_shown_where_it_matters(twelve_speakers: Callable[[str, int], ScoreReport]) -> None:
+    base, better = twelve_speakers("tiny", 4), twelve_speakers("new", 1)
+    assert compare(base, better).verdict == "better"
+    assert "this test could have shown" not in comparison_text(compare(base, better))
+    asked = comparison_text(compare(base, better, detect=0.3))
+    assert "; for the 30.0 points asked for it is large enough.\n" in asked
+
+
+def test_a_verdict_that_holm_does_not_confirm(reports: tuple[ScoreReport, ScoreReport]) -> None:
+    found = compare(*reports)
+    group = dataclasses.replace(found.groups[1], verdict="better", p_value=0.03, p_value_holm=0.06)
+    row = comparison_text(dataclasses.replace(found, groups=(group,))).splitlines()
+    assert next(line for line in row if line.startswith("speaker  s1")).endswith("0.0300  0.0600      better, not after Holm")

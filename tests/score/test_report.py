@@ -1,16 +1,22 @@
 """Joining by id, pooling, groups, what is dropped and what is refused."""
 
+import dataclasses
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 
+import jiwer
 import pytest
 
 from speechadapt.data.hypothesis import Hypothesis
 from speechadapt.data.manifest import Manifest
+from speechadapt.data.reference import Reference, ReferenceSet
 from speechadapt.data.utterance import Utterance
 from speechadapt.errors import MisuseError, ScoreError, SpeechadaptError
+from speechadapt.score.compare import compare
 from speechadapt.score.counts import ErrorCounts, pool
+from speechadapt.score.render import report_text
 from speechadapt.score.report import ScoreReport, score
 
 ManifestMaker = Callable[..., Manifest]
@@ -101,7 +107,7 @@ def test_groups_by_any_field_or_meta_key_add_up_to_the_whole() -> None:
     hypotheses = [Hypothesis(id="a", text="one two"), Hypothesis(id="b", text="three"), Hypothesis(id="c", text="x y")]
     report = score(manifest, hypotheses, system="x", normalizer="raw", by=("accent", "device", "gender", "speaker"))
     assert list(report.groups) == ["accent", "device", "speaker"]  # nobody's gender is known
-    assert list(report.groups["accent"]) == ["(unknown)", "hindi", "mandarin"]
+    assert list(report.groups["accent"]) == ["hindi", "mandarin", "(unknown)"]
     assert report.groups["device"]["studio"].words == ErrorCounts(hits=1, deletions=1)
     assert report.groups["speaker"]["s2"].utterances == 2
     for found in report.groups.values():
@@ -117,7 +123,8 @@ def test_an_unknown_field_lists_the_fields(make_manifest: ManifestMaker) -> None
         score(manifest, [Hypothesis(id="a", text="one")], system="x", by=("acent", "speaker"))
     assert str(caught.value) == (
         'cannot group by "acent": no utterance of "test" has it. There are: id, audio_filepath, duration, text, offset, text_raw, speaker, '
-        "gender, age, accent, accent_raw, l1, region, language, recording, split, audio_sha1, device. Check the spelling."
+        "gender, age, accent, accent_raw, l1, region, language, recording, split, audio_sha1, device, "
+        "length, speaking_rate, snr, bandwidth. Check the spelling."
     )
 
 
@@ -181,3 +188,208 @@ def test_reading_what_is_no_report(tmp_path: Path) -> None:
     assert str(caught.value) == f"{path}: not a score report (KeyError('manifest')). Make one with: speechadapt score REFS HYPS --out FILE"
     with pytest.raises(SpeechadaptError, match="no such file"):
         ScoreReport.read(tmp_path / "none.json")
+
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "report_0_1_0.json"
+
+
+def test_a_report_of_version_0_1_0_reads_as_it_was() -> None:
+    old = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    report = ScoreReport.read(GOLDEN)
+    assert (report.wer, report.cer, report.speakers, report.runaways) == (old["wer"], old["cer"], old["speakers"], ())
+    assert (report.alignment, report.alternatives, report.several, report.repaired, report.empty_seconds) == ("levenshtein", False, 0, (), None)
+    new = report.to_json()
+    assert {key: new[key] for key in old if key not in ("groups", "interval")} == {key: old[key] for key in old if key not in ("groups", "interval")}
+    for field, found in old["groups"].items():
+        for value, group in found.items():
+            assert {key: new["groups"][field][value][key] for key in group} == group
+    assert ScoreReport.from_json(json.loads(json.dumps(new))) == report
+
+
+def test_a_report_takes_a_tuple_and_prints_as_one(make_report: ReportMaker) -> None:
+    report = make_report([("a", "s1", "one two", "one"), ("b", "s2", "three", "free")])
+    assert dataclasses.replace(report, utterances=tuple(report.utterances)) == report
+    assert dataclasses.replace(report, utterances=report.utterances[:1]) != report
+    assert f"utterances={tuple(report.utterances)!r}, interval=" in repr(report)
+
+
+def test_rates_are_those_of_jiwer(make_report: ReportMaker) -> None:
+    rows = [("a", "s1", "one two three four", "one too three"), ("b", "s2", "five six", "five six seven eight"), ("c", "s3", "nine", "nine")]
+    report = make_report(rows)
+    theirs = jiwer.process_words([row[2] for row in rows], [row[3] for row in rows])
+    assert (report.wer, report.match_error_rate) == (theirs.wer, theirs.mer)
+    assert (report.words.information_lost, report.words.information_preserved) == (theirs.wil, theirs.wip)
+    assert report.cer == jiwer.cer([row[2] for row in rows], [row[3] for row in rows])
+    row = report.to_json()
+    assert (row["substitution_rate"], row["deletion_rate"], row["insertion_rate"]) == (1 / 7, 1 / 7, 2 / 7)
+    assert (row["match_error_rate"], row["information_lost"], row["information_preserved"]) == (theirs.mer, theirs.wil, theirs.wip)
+    assert row["sentence_error_rate"] == report.sentence_error_rate == 2 / 3
+    assert row["groups"]["speaker"]["s3"]["sentence_error_rate"] == 0.0
+    assert row["groups"]["speaker"]["s1"]["match_error_rate"] == 2 / 4
+
+
+def test_the_mixed_error_rate_counts_characters_of_chinese_and_words_of_english(make_report: ReportMaker) -> None:
+    rows = [("a", "s1", "今天 天气 very good", "今天 天汽 very bad"), ("b", "s2", "all english", "all english")]
+    report = make_report(rows)
+    assert report.words == ErrorCounts(hits=4, substitutions=2)
+    assert report.mixed == ErrorCounts(hits=6, substitutions=2)  # 今 天 天 气 very good all english
+    assert report.mixed_error_rate == 2 / 8
+    assert report.match_error_rate == 2 / 6  # the other one that is abbreviated MER
+    assert report.groups["speaker"]["s1"].mixed == ErrorCounts(hits=4, substitutions=2)
+    assert report.to_json()["mixed_error_rate"] == 0.25
+    assert ScoreReport.from_json(json.loads(json.dumps(report.to_json()))).mixed == report.mixed
+    words = make_report(rows, normalizer="basic:zh")
+    assert words.words == words.mixed == report.mixed
+    assert "mixed error rate 25.0 %" in report_text(report)
+    assert "mixed" not in report_text(words)
+
+
+def test_without_words_no_rate(make_report: ReportMaker) -> None:
+    report = make_report([("a", "s1", "", "what")])
+    assert (report.mixed_error_rate, report.match_error_rate, report.sentence_error_rate, report.words.information_lost) == (None,) * 4
+    assert (report.words_on_empty, report.empty_seconds, report.invented_per_minute) == (1, 2.0, 30.0)
+    assert report_text(report).splitlines()[-1].endswith("the system said 1 word there (30.0 per minute of audio).")
+
+
+def test_words_invented_per_minute_need_every_duration() -> None:
+    hypotheses = [Hypothesis(id="a", text="thank you"), Hypothesis(id="b", text="hm")]
+    durations: list[tuple[float | None, float | None]] = [(10.0, 20.0), (10.0, None)]
+    rates = []
+    for pair in durations:
+        references = ReferenceSet(Reference(id=key, texts=("",), duration=duration) for key, duration in zip("ab", pair, strict=True))
+        rates.append(score(references, hypotheses, system="x", normalizer="raw").invented_per_minute)
+    assert rates == [6.0, None]
+
+
+def test_references_without_audio() -> None:
+    references = ReferenceSet(
+        [Reference(id="a", texts=("one two",), speaker="s1", fields={"room": "big"}), Reference(id="b", texts=("three",))], name="dev", path="dev.stm"
+    )
+    report = score(
+        references,
+        [Hypothesis(id="a", text="one"), Hypothesis(id="b", text="three", seconds=1.0)],
+        system="x",
+        normalizer="raw",
+        by=("room", "speaker"),
+    )
+    assert (report.words, report.manifest, report.manifest_path) == (ErrorCounts(hits=2, deletions=1), "dev", "dev.stm")
+    assert (report.audio_seconds, report.real_time_factor, report.fingerprint) == (0.0, None, references.fingerprint)
+    assert {field: list(found) for field, found in report.groups.items()} == {"room": ["big", "(unknown)"], "speaker": ["s1", "(unknown)"]}
+
+
+def test_of_several_references_the_one_with_the_fewest_errors_counts() -> None:
+    manifest = Manifest([utterance("a", "عايز ايه", references=["عاوز ايه", "عايز إيه"]), utterance("b", "one")], folder=Path())
+    said = [Hypothesis(id="a", text="عاوز إيه"), Hypothesis(id="b", text="one")]
+    report = score(manifest, said, system="x", normalizer="raw")
+    assert report.utterances[0].reference == "عاوز ايه"  # one error, as against the third; the first has two
+    assert report.words == ErrorCounts(hits=2, substitutions=1)
+    assert report.utterances[0].characters == ErrorCounts(hits=7, substitutions=1)
+    assert report.several == 1
+    assert report.fingerprint == ReferenceSet.from_manifest(manifest).fingerprint != manifest.fingerprint
+    assert score(ReferenceSet.from_manifest(manifest), said, system="x", normalizer="raw").words == report.words
+    assert ScoreReport.from_json(json.loads(json.dumps(report.to_json()))) == report
+
+
+def test_a_reference_may_be_empty_if_another_is_not() -> None:
+    references = ReferenceSet([Reference(id="a", texts=("hm", "...")), Reference(id="b", texts=("...", "!"))])
+    report = score(references, [Hypothesis(id="a", text=""), Hypothesis(id="b", text="x")], system="x", normalizer="basic")
+    assert (report.words, report.empty_references, report.words_on_empty) == (ErrorCounts(), ("b",), 1)
+    assert report.utterances[0].reference == ""
+
+
+def test_alternatives_are_read_only_when_asked_for(make_report: ReportMaker) -> None:
+    rows = [("a", "s1", "{ going to / gonna } try", "gonna try"), ("b", "s2", "(uh) two words", "two words"), ("c", "s2", "three", "three")]
+    report = make_report(rows, alternatives=True)
+    assert report.words == ErrorCounts(hits=6)
+    assert [entry.reference for entry in report.utterances] == ["gonna try", "two words", "three"]
+    assert (report.several, report.alternatives) == (2, True)
+    assert make_report(rows).words == ErrorCounts(hits=5, deletions=6)
+    with pytest.raises(ScoreError, match=r'reference "b": "\{" is not closed'):
+        make_report([rows[0], ("b", "s2", "{ two / words", "two")], alternatives=True)
+
+
+def test_alignment_by_the_weights_of_sclite(make_report: ReportMaker) -> None:
+    """Five substitutions weigh 20 and so are one error fewer than three deletions and three insertions, which weigh 18."""
+    rows = [("a", "s1", "e d c e e e", "e b a d a c"), ("b", "s2", "same words", "same words")]
+    assert make_report(rows).utterances[0].words == ErrorCounts(hits=1, substitutions=5)
+    report = make_report(rows, alignment="nist")
+    assert report.utterances[0].words == ErrorCounts(hits=3, deletions=3, insertions=3)
+    assert report.utterances[1].words == ErrorCounts(hits=2)
+    assert report.to_json()["alignment"] == "nist"
+    assert "Words aligned by the weights of sclite" in report_text(report)
+    with pytest.raises(MisuseError) as caught:
+        make_report(rows, alignment="sclite")
+    assert str(caught.value) == 'alignment is "sclite", must be one of levenshtein, nist. Correct it.'
+
+
+def test_reports_counted_in_different_ways_are_not_compared(make_report: ReportMaker) -> None:
+    rows = [("a", "s1", "(uh) one", "one"), ("b", "s2", "two", "two")]
+    with pytest.raises(ScoreError) as caught:
+        compare(make_report(rows), make_report(rows, alternatives=True, system="new"))
+    assert str(caught.value) == (
+        '"base" was counted with alignment levenshtein and "new" with alignment levenshtein, alternatives read: '
+        "their errors are not the same errors. Score both hypotheses again with the same --alignment and --alternatives."
+    )
+
+
+def test_a_change_is_that_of_the_two_rates_where_readings_differ_in_length(make_report: ReportMaker) -> None:
+    text = "{ going to go to / gonna go } now"
+    base = make_report([("a", "s1", text, "gonna go no"), ("b", "s2", "three words here", "three words here")], alternatives=True)
+    adapted = make_report(
+        [("a", "s1", text, "going to go to no"), ("b", "s2", "three words here", "three words her")], alternatives=True, system="new"
+    )
+    found = compare(base, adapted)
+    assert (base.wer, adapted.wer) == (1 / 6, 2 / 8)
+    assert found.delta == pytest.approx(2 / 8 - 1 / 6)
+    assert {group.value: (group.base, group.adapted) for group in found.groups} == {"s1": (1 / 3, pytest.approx(1 / 5)), "s2": (0.0, 1 / 3)}
+
+
+def test_half_characters_are_replaced_named_and_can_be_written(tmp_path: Path) -> None:
+    manifest = Manifest([utterance("a", "ok \ud83d"), utterance("b", "fine"), utterance("c", "é")], folder=Path())
+    said = [
+        Hypothesis(id="a", text="ok \ud83e"),
+        Hypothesis(id="b", text="fine\udc00"),
+        Hypothesis(id="c", text="é"),
+        Hypothesis(id="\ud800", text=""),
+    ]
+    report = score(manifest, said, system="x\udcff", normalizer="raw")
+    assert report.repaired == ("a", "b")
+    assert [entry.hypothesis for entry in report.utterances] == ["ok \ufffd", "fine\ufffd", "é"]
+    assert report.words == ErrorCounts(hits=3, substitutions=1)
+    assert (report.system, report.extra) == ("x\ufffd", ("\ufffd",))
+    report.write(tmp_path / "report.json")
+    assert ScoreReport.read(tmp_path / "report.json") == report
+    assert 'Texts with half a character (a lone surrogate), which counts as U+FFFD: 2 ("a", "b").' in report_text(report)
+
+
+def test_right_to_left_texts_are_counted_in_the_order_of_their_letters(make_report: ReportMaker) -> None:
+    report = make_report([("a", "s1", "السلام عليكم ورحمة الله", "\u200fالسلام عليكم الله\u200f")], normalizer="basic:ar")
+    assert report.words == ErrorCounts(hits=3, deletions=1)
+
+
+def test_ids_that_stand_in_any_order_or_only_on_one_side(make_manifest: ManifestMaker) -> None:
+    manifest = make_manifest([(f"u{number}", "s1", "word") for number in range(4)])
+    said = [Hypothesis(id=key, text="word") for key in ("z2", "u3", "z1", "u0")]
+    report = score(manifest, said, system="x", normalizer="raw", missing_as_empty=True)
+    assert (report.missing, report.extra) == (("u1", "u2"), ("z2", "z1"))
+    assert report.words == ErrorCounts(hits=2, deletions=2)
+
+
+def test_a_key_of_meta_called_like_a_field_does_not_replace_it() -> None:
+    odd = {"duration": "long", "speaker": 7, "text": "other", "references": None}
+    manifest = Manifest([utterance("a", "one", speaker="s1", meta=odd), utterance("b", "two", speaker="s2")], folder=Path())
+    report = score(manifest, [Hypothesis(id="a", text="one"), Hypothesis(id="b", text="two")], system="x", by=("speaker", "duration"))
+    assert (report.words, report.audio_seconds) == (ErrorCounts(hits=2), 4.0)
+    assert list(report.groups["speaker"]) == ["s1", "s2"]
+    assert sum(group.utterances for group in report.groups["duration"].values()) == 2
+
+
+@pytest.mark.slow
+def test_a_line_of_a_hundred_thousand_words() -> None:
+    chance = random.Random(0)
+    words = [f"w{chance.randint(0, 5000)}" for _ in range(100_000)]
+    references = ReferenceSet([Reference(id="a", texts=(" ".join(words),))])
+    report = score(references, [Hypothesis(id="a", text=" ".join(word for word in words if chance.random() > 0.05))], system="x", normalizer="basic")
+    assert report.words.reference_length == 100_000
+    assert 4_700 < report.words.deletions < 5_300
+    assert report.words.errors == report.words.deletions
