@@ -3,8 +3,6 @@
 import csv
 import dataclasses
 import functools
-import io
-import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -174,13 +172,21 @@ def share_values() -> Callable[[str], str]:
 
 def _count_lines(text: str) -> tuple[str, int]:
     """The first line that is not blank, and how many there are."""
-    first, count, start = "", 0, 0
-    for end in itertools.chain(_LINE_END.finditer(text), (None,)):  # one by one: a list of them would double the memory of a large table
-        line = text[start : end.start() if end is not None else len(text)]
+    first, count = "", 0
+    for line in _split(text):
         if line.strip():
             first, count = first if count else line, count + 1
-        start = end.end() if end is not None else start
     return first, count
+
+
+def _split(text: str) -> Iterator[str]:
+    """Lines with their ends, one by one: a list of them, or a `StringIO`, which holds four bytes a letter, would be larger than the table."""
+    start = 0
+    for end in _LINE_END.finditer(text):
+        yield text[start : end.end()]
+        start = end.end()
+    if start < len(text):
+        yield text[start:]
 
 
 def _decode(path: Path, encoding: str | None) -> tuple[str, str]:
@@ -210,7 +216,7 @@ Rows = tuple[tuple[int, dict[str, str]], ...]
 
 
 def _parse(path: Path, text: str, delimiter: str, quoting: str, repeated: str) -> tuple[tuple[str, ...], Rows, tuple[tuple[int, int], ...]]:
-    lines = io.StringIO(text, newline="")
+    lines = _split(text)
     plain = quoting == "none"
     reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE) if plain else csv.reader(lines, delimiter=delimiter)
     rows, broken = [], []

@@ -96,9 +96,9 @@ class Utterance:
             elif key == "meta":
                 if not isinstance(value, dict):
                     raise ManifestError(f'utterance "{name}" ({place}): meta is {type(value).__name__}, must be an object. Correct the line.')
-                meta.update(value)
+                meta.update({sys.intern(name): rest for name, rest in value.items()})
             else:
-                meta[key] = value
+                meta[sys.intern(key)] = value
         utterance = cls(**known, meta=meta)
         utterance._check(place)
         return utterance
