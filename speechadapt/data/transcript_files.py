@@ -22,8 +22,6 @@ BY_SUFFIX = {
     **{".srt": "subtitles", ".vtt": "subtitles", ".txt": "kaldi", ".text": "kaldi", "": "kaldi"},
 }
 TEXTS = (".txt", ".srt", ".vtt")
-SPELLED_OUT = ("trn", "stm")
-"""Forms whose own notation has alternatives in braces and words in parentheses that may be left out."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

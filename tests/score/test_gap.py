@@ -198,6 +198,15 @@ def test_a_thousand_groups() -> None:
     assert gap.by_chance == pytest.approx(gap.difference, rel=0.25)
 
 
+def test_more_than_a_thousand_groups_are_compared_only_where_that_is_asked_for() -> None:
+    report = report_of({f"g{number}": (0.2, 3) for number in range(1001)})
+    assert find_gaps(report, resamples=0) == ()
+    assert compare_gaps(report, report, resamples=0) == ()
+    gap = find_gap(report, "accent", resamples=0)
+    assert gap is not None
+    assert gap.groups == 1001
+
+
 def test_large_groups_take_the_normal_limit_and_small_ones_do_not() -> None:
     large = found(find_gap(report_of({"a": (0.2, 250), "b": (0.25, 250)}), "accent"))
     small = found(find_gap(report_of({"a": (0.2, 150), "b": (0.25, 150)}), "accent"))
