@@ -108,7 +108,7 @@ def measure(run: Callable[[list[tuple[Path, Path]], int], None], sources: list[P
     used, begun, clock = processor_seconds(), time.perf_counter(), time.time()
     run(pairs, jobs)
     total, used = time.perf_counter() - begun, processor_seconds() - used
-    first = min(path.stat().st_mtime for path in out.iterdir())
+    first = min(path.stat().st_ctime for path in out.iterdir())  # a converted file's time of change says of what it was made
     shutil.rmtree(folder / "out")
     return {"work": total - (first - clock), "total": total, "processor": used}
 

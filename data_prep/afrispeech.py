@@ -34,6 +34,7 @@ from speechadapt.preparation import (
     is_archive,
     is_junk,
     locate_audio,
+    release,
     unpack,
 )
 
@@ -85,7 +86,7 @@ def prepare(source: Path | str, out: Path, options: PrepareOptions, settings: Se
     intake.facts["orphan_recordings"] = recordings.unused
     if options.splits in (None, "official"):
         tell_zero_shot(rows, intake)
-    return finish_corpus(rows, corpus=CORPUS, source=root, out=out, options=options, intake=intake, audio_roots=roots)
+    return finish_corpus(release(rows), corpus=CORPUS, source=root, out=out, options=options, intake=intake, audio_roots=roots)
 
 
 def find_root(source: Path) -> Path:

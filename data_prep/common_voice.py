@@ -27,7 +27,7 @@ from speechadapt.cli import main
 from speechadapt.data.table import stream_tsv, undo_quoting
 from speechadapt.data.utterance import SPLITS
 from speechadapt.errors import AudioError, CorpusError, MisuseError
-from speechadapt.preparation import Corpus, CorpusRow, Intake, PrepareOptions, PrepReport, finish_corpus, is_archive, is_junk, locate_audio
+from speechadapt.preparation import Corpus, CorpusRow, Intake, PrepareOptions, PrepReport, finish_corpus, is_archive, is_junk, locate_audio, release
 from speechadapt.preparation.accents import AccentLabels, propagate_accents, split_accents
 from speechadapt.preparation.fields import SPLIT_NAMES
 from speechadapt.preparation.held import Held
@@ -124,7 +124,7 @@ def prepare(source: Path | str, out: Path, options: PrepareOptions, settings: Se
         rows = keep_accents(rows, settings.accents, reader.intake)
     reader.labels.tell(reader.intake)
     return finish_corpus(
-        rows, corpus=layout.corpus, source=root, out=out, options=options, intake=reader.intake, audio_roots=[root, root / layout.folder]
+        release(rows), corpus=layout.corpus, source=root, out=out, options=options, intake=reader.intake, audio_roots=[root, root / layout.folder]
     )
 
 

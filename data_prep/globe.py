@@ -16,7 +16,7 @@ from pathlib import Path
 
 from speechadapt.cli import main
 from speechadapt.errors import CorpusError
-from speechadapt.preparation import Corpus, CorpusRow, Intake, PrepareOptions, PrepReport, finish_corpus
+from speechadapt.preparation import Corpus, CorpusRow, Intake, PrepareOptions, PrepReport, finish_corpus, release
 from speechadapt.preparation.parquet import PackedRow, find_packed, read_dataset
 
 CORPUS = Corpus(
@@ -46,7 +46,7 @@ def prepare(source: Path | str, out: Path, options: PrepareOptions) -> PrepRepor
         found = ", ".join(sorted(path.name for path in root.iterdir())[:8]) if root.is_dir() else "no such folder"
         raise CorpusError(f"{root}: does not look like GLOBE; looked for *.parquet, found: {found}. It should be {CORPUS.expects}")
     rows = [make_row(row) for row in read_dataset(root, files, COLUMNS, intake)]
-    return finish_corpus(rows, corpus=CORPUS, source=root, out=out, options=options, intake=intake)
+    return finish_corpus(release(rows), corpus=CORPUS, source=root, out=out, options=options, intake=intake)
 
 
 def make_row(row: PackedRow) -> CorpusRow:

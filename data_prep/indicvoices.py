@@ -21,7 +21,7 @@ from typing import Any
 
 from speechadapt.cli import main
 from speechadapt.errors import AudioError, CorpusError, MisuseError
-from speechadapt.preparation import Corpus, CorpusRow, Intake, PrepareOptions, PrepReport, Recipe, finish_corpus, is_junk, locate_audio
+from speechadapt.preparation import Corpus, CorpusRow, Intake, PrepareOptions, PrepReport, Recipe, finish_corpus, is_junk, locate_audio, release
 from speechadapt.preparation.fields import SPLIT_NAMES, as_text
 from speechadapt.preparation.lines import parse_object
 from speechadapt.preparation.parquet import PackedRow, find_packed, read_dataset
@@ -78,7 +78,7 @@ def prepare(source: Path | str, out: Path, options: PrepareOptions, settings: Se
         language = settings.language or find_language(root, files)
         rows = [row for path in files for row in read_file(path, root, settings, intake)]
     corpus = dataclasses.replace(CORPUS, language=language)
-    return finish_corpus(rows, corpus=corpus, source=root, out=out, options=options, intake=intake, audio_roots=[root])
+    return finish_corpus(release(rows), corpus=corpus, source=root, out=out, options=options, intake=intake, audio_roots=[root])
 
 
 def find_files(root: Path) -> list[Path]:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from speechadapt.cli import main
 from speechadapt.errors import AudioError, CorpusError, MisuseError
-from speechadapt.preparation import Corpus, CorpusRow, Intake, PrepareOptions, PrepReport, finish_corpus, lists, locate_audio
+from speechadapt.preparation import Corpus, CorpusRow, Intake, PrepareOptions, PrepReport, finish_corpus, lists, locate_audio, release
 from speechadapt.preparation.fields import SPLIT_NAMES
 from speechadapt.units import Seconds
 
@@ -66,7 +66,7 @@ def prepare(source: Path | str, out: Path, options: PrepareOptions, settings: Se
     rows = [row for folder, split in find_folders(root) for row in read_folder(folder, split, root, settings, intake)]
     corpus = dataclasses.replace(CORPUS, name=settings.name, license=settings.license, language=settings.language)
     roots = [root_ for folder, _ in find_folders(root) for root_ in audio_roots(folder, root, settings)]
-    return finish_corpus(rows, corpus=corpus, source=root, out=out, options=options, intake=intake, audio_roots=roots)
+    return finish_corpus(release(rows), corpus=corpus, source=root, out=out, options=options, intake=intake, audio_roots=roots)
 
 
 def find_folders(root: Path) -> list[tuple[Path, str | None]]:

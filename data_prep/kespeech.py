@@ -19,7 +19,7 @@ from pathlib import Path
 
 from speechadapt.cli import main
 from speechadapt.errors import AudioError, CorpusError, MisuseError
-from speechadapt.preparation import Corpus, CorpusRow, Intake, PrepareOptions, PrepReport, accent_slug, finish_corpus, is_junk, locate_audio
+from speechadapt.preparation import Corpus, CorpusRow, Intake, PrepareOptions, PrepReport, accent_slug, finish_corpus, is_junk, locate_audio, release
 from speechadapt.preparation.lists import read_list
 
 CORPUS = Corpus(
@@ -81,7 +81,7 @@ def prepare(source: Path | str, out: Path, options: PrepareOptions, settings: Se
     intake = Intake()
     people = People.read(root, intake)
     rows = [row for folder in choose_folders(root, settings, intake) for row in read_folder(root, folder, people, options, intake)]
-    return finish_corpus(rows, corpus=CORPUS, source=root, out=out, options=options, intake=intake, audio_roots=[root])
+    return finish_corpus(release(rows), corpus=CORPUS, source=root, out=out, options=options, intake=intake, audio_roots=[root])
 
 
 def find_root(source: Path) -> Path:

@@ -22,7 +22,7 @@ from typing import Any
 
 from speechadapt.cli import main
 from speechadapt.errors import AudioError, CorpusError
-from speechadapt.preparation import Corpus, CorpusRow, Intake, PrepareOptions, PrepReport, finish_corpus, is_junk, locate_audio
+from speechadapt.preparation import Corpus, CorpusRow, Intake, PrepareOptions, PrepReport, finish_corpus, is_junk, locate_audio, release
 from speechadapt.preparation.fields import as_text, split_of_name
 from speechadapt.preparation.lines import read_json_lines
 from speechadapt.units import Seconds
@@ -75,7 +75,7 @@ def prepare(source: Path | str, out: Path, options: PrepareOptions, settings: Se
     roots = (settings.audio_root,) if settings.audio_root is not None else (folder,)
     rows = [row for pair in find_manifests(root) for row in read_pair(pair, roots, settings, intake)]
     corpus = dataclasses.replace(CORPUS, name=settings.name, license=settings.license, language=settings.language)
-    return finish_corpus(rows, corpus=corpus, source=root, out=out, options=options, intake=intake, audio_roots=roots)
+    return finish_corpus(release(rows), corpus=corpus, source=root, out=out, options=options, intake=intake, audio_roots=roots)
 
 
 def find_manifests(root: Path) -> list[ManifestPair]:

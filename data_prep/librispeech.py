@@ -21,7 +21,7 @@ from pathlib import Path
 
 from speechadapt.cli import main
 from speechadapt.errors import AudioError, CorpusError, MisuseError
-from speechadapt.preparation import Corpus, CorpusRow, Intake, PrepareOptions, PrepReport, finish_corpus, is_junk, locate_audio
+from speechadapt.preparation import Corpus, CorpusRow, Intake, PrepareOptions, PrepReport, finish_corpus, is_junk, locate_audio, release
 from speechadapt.preparation.lists import parse_line, read_lines
 
 CORPUS = Corpus(
@@ -70,7 +70,7 @@ def prepare(source: Path | str, out: Path, options: PrepareOptions, settings: Se
         rows += there if settings.utterances is None else choose(there, settings.utterances, options.seed, intake)
     if any(row.split == "test" for row in rows):
         intake.notes.append("a guard set: give test.jsonl to --guard, so that base and adapted model are compared on speech without an accent label")
-    return finish_corpus(rows, corpus=CORPUS, source=root, out=out, options=options, intake=intake, audio_roots=[root])
+    return finish_corpus(release(rows), corpus=CORPUS, source=root, out=out, options=options, intake=intake, audio_roots=[root])
 
 
 def find_subsets(source: Path, wanted: Sequence[str] = ()) -> tuple[Path, list[str]]:

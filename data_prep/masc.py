@@ -36,6 +36,7 @@ from speechadapt.preparation import (
     finish_corpus,
     locate_audio,
     merge_segments,
+    release,
 )
 from speechadapt.text.arabic import clean_arabic
 from speechadapt.text.cleaning import has_words
@@ -90,7 +91,7 @@ def prepare(source: Path | str, out: Path, options: PrepareOptions, settings: Se
     videos = read_videos(root, settings.subset, intake)
     rows = [row for video in videos for row in read_video(root, video, settings, counts, intake)]
     intake.facts |= {"videos": len(videos), **dict(sorted(counts.items()))}
-    return finish_corpus(rows, corpus=CORPUS, source=root, out=out, options=options, intake=intake, audio_roots=[root])
+    return finish_corpus(release(rows), corpus=CORPUS, source=root, out=out, options=options, intake=intake, audio_roots=[root])
 
 
 def find_root(source: Path) -> Path:

@@ -23,7 +23,7 @@ from typing import Literal
 from speechadapt.cli import main
 from speechadapt.data.aligned_xml import AlignedSegment, parse_aligned
 from speechadapt.errors import AudioError, CorpusError
-from speechadapt.preparation import Corpus, CorpusRow, Intake, PrepareOptions, PrepReport, find_file, finish_corpus, is_junk
+from speechadapt.preparation import Corpus, CorpusRow, Intake, PrepareOptions, PrepReport, find_file, finish_corpus, is_junk, release
 from speechadapt.preparation.annotations import files_under
 from speechadapt.preparation.lists import parse_segment, parse_span, read_list
 from speechadapt.text.arabic import clean_arabic, from_buckwalter
@@ -94,7 +94,7 @@ def prepare(source: Path | str, out: Path, options: PrepareOptions, settings: Se
     label = DIALECTS.get(edition)
     rows = [dataclasses.replace(row, accent_raw=label) for row in rows]
     corpus = dataclasses.replace(CORPUS, name=edition, title=EDITIONS[edition])
-    return finish_corpus(rows, corpus=corpus, source=root, out=out, options=options, intake=intake, audio_roots=[root])
+    return finish_corpus(release(rows), corpus=corpus, source=root, out=out, options=options, intake=intake, audio_roots=[root])
 
 
 def find_root(source: Path) -> Path:

@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from speechadapt.cli import main
 from speechadapt.data.table import TableLine, stream_tsv
 from speechadapt.errors import AudioError, CorpusError, MisuseError
-from speechadapt.preparation import Corpus, CorpusRow, Intake, PrepareOptions, PrepReport, accent_slug, finish_corpus, is_junk, locate_audio
+from speechadapt.preparation import Corpus, CorpusRow, Intake, PrepareOptions, PrepReport, accent_slug, finish_corpus, is_junk, locate_audio, release
 from speechadapt.preparation.fields import SPLIT_NAMES
 
 CORPUS = Corpus(
@@ -75,7 +75,7 @@ def prepare(source: Path | str, out: Path, options: PrepareOptions, settings: Se
     intake.facts["verdicts"] = dict(sorted(verdicts.items()))
     intake.notes.append("texts are Standard German, speech is Swiss German: report BLEU or chrF beside the word error rate")
     intake.notes.append("a person may have several client ids, so that splits by speaker may share people")
-    return finish_corpus(rows, corpus=CORPUS, source=root, out=out, options=options, intake=intake, audio_roots=[root])
+    return finish_corpus(release(rows), corpus=CORPUS, source=root, out=out, options=options, intake=intake, audio_roots=[root])
 
 
 def find_root(source: Path) -> Path:

@@ -37,6 +37,7 @@ from speechadapt.preparation import (
     is_archive,
     is_junk,
     locate_audio,
+    release,
     unpack,
 )
 from speechadapt.preparation.fields import SPLIT_NAMES
@@ -97,7 +98,7 @@ def prepare(source: Path | str, out: Path, options: PrepareOptions, settings: Se
             )
         rows = [make_packed_row(row, settings) for row in read_dataset(root, files, ("audio_id", "speaker_id"), intake)]
     corpus = dataclasses.replace(CORPUS, language=settings.language)
-    return finish_corpus(rows, corpus=corpus, source=root, out=out, options=options, intake=intake, audio_roots=roots)
+    return finish_corpus(release(rows), corpus=corpus, source=root, out=out, options=options, intake=intake, audio_roots=roots)
 
 
 def find_lists(root: Path) -> list[Path]:

@@ -62,6 +62,10 @@ class ScoreError(SpeechadaptError):
     """References and hypotheses, or two reports, that must not be put side by side."""
 
 
+class ExportError(SpeechadaptError):
+    """An export that cannot be made, or that does not say what its source says."""
+
+
 class MissingExtraError(SpeechadaptError):
     """An optional part is not installed; the message names the extra."""
 

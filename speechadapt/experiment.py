@@ -9,6 +9,7 @@ from speechadapt.adapt.adapter import AdapterRef, load_adapter, read_adapter, ta
 from speechadapt.adapt.spec import AdapterSpec, TrainSettings
 from speechadapt.adapt.train import plan_steps, train_adapter
 from speechadapt.bundled import load_bundled
+from speechadapt.data.corpus_record import CorpusRecord, gather_records, list_terms
 from speechadapt.data.hypothesis import Hypothesis, read_hypotheses, write_hypotheses
 from speechadapt.data.manifest import Manifest, join_manifests
 from speechadapt.data.relatives import relations_among
@@ -64,13 +65,15 @@ class ScoredSet:
 class Sets:
     """What a run trains on, chooses checkpoints by, and is judged by; nothing is shared between the first two and the third.
 
-    `replayed` are the ids of the rows that were read into `train` beside the corpus's own, before leaks were dropped.
+    `replayed` are the ids of the rows that were read into `train` beside the corpus's own, before leaks were dropped; `corpora` is whose speech
+    `train` is.
     """
 
     train: Manifest
     dev: Manifest
     scored: tuple[ScoredSet, ...]
     replayed: frozenset[str] = frozenset()
+    corpora: tuple[CorpusRecord, ...] = ()
 
 
 def read_sets(
@@ -108,6 +111,7 @@ def read_sets(
     if not guards and make_guard:
         guards = _standard_guard(run, language or language_of(rows["train"]))
     sources = list(rows.values())  # before they are joined: each knows its corpus
+    folders = {u.id: rows["train"].folder for u in rows["train"]}
     rehearsed: list[Manifest] = []
     for path in replay:
         sources.append(Manifest.read(path))
@@ -115,6 +119,7 @@ def read_sets(
         if report.total:
             run.say(f"replay {path}: {report}")
         rehearsed.append(manifest)
+        folders |= {u.id: manifest.folder for u in manifest}
     more = sum(map(len, rehearsed))
     if more:
         run.say(f"train: {len(rows['train'])} utterances of the corpus and {more} of replay, so that less of what the base knows is unlearned")
@@ -132,7 +137,11 @@ def read_sets(
         _tell_leaks(run, split, report, strict)
     for one in scored:
         run.say(f"{one.role} {one.name}: {len(one.manifest)} utterances, {len(one.manifest.speakers)} speakers, {clock(one.manifest.hours * 3600)}")
-    return Sets(train=kept["train"], dev=kept["dev"], scored=scored, replayed=frozenset(u.id for manifest in rehearsed for u in manifest))
+    corpora = gather_records(folders[u.id] for u in kept["train"])
+    for line in list_terms(corpora):
+        run.say(f"training data: {line}")
+    replayed = frozenset(u.id for manifest in rehearsed for u in manifest)
+    return Sets(train=kept["train"], dev=kept["dev"], scored=scored, replayed=replayed, corpora=corpora)
 
 
 def _tell_leaks(run: Run, split: str, report: LeakReport, strict: bool) -> None:
@@ -374,7 +383,15 @@ def train_on(
         return sum(rates) / len(rates)
 
     return train_adapter(
-        model, sets.train, spec=spec, settings=settings, out=run.folder, validate=dev_wer, replayed=sets.replayed, resume=run.resumed
+        model,
+        sets.train,
+        spec=spec,
+        settings=settings,
+        out=run.folder,
+        validate=dev_wer,
+        replayed=sets.replayed,
+        corpora=sets.corpora,
+        resume=run.resumed,
     )
 
 
@@ -426,6 +443,7 @@ def _notes(run: Run, sets: Sets) -> list[str]:
         replayed = f", {len(sets.replayed)} rows of replay among them" if split == "train" and sets.replayed else ""
         notes.append(f"{split}: {size}{replayed}; {gone}")
     notes += leaks.get("related", [])
+    notes += [f"training data: {line}" for line in list_terms(sets.corpora)]
     return [*notes, f"code {environment['code'] or 'from a wheel'}; {packages}", "settings.json, environment.json and recipe.py repeat it"]
 
 

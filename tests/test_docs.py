@@ -14,7 +14,7 @@ from speechadapt.cli import COMMANDS, main
 from speechadapt.preparation import PrepareOptions
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/guide.md", "CONTRIBUTING.md")
+PAGES = ("README.md", "docs/guide.md", "docs/scale.md", "CONTRIBUTING.md")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 SHORTER = {

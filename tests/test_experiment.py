@@ -81,6 +81,25 @@ def test_replay_is_trained_on_without_what_it_shares_with_test_and_guard(data: P
         read_sets(run, data, guards=[guard], replay=[data / "none.jsonl"])
 
 
+def test_the_corpora_of_train_and_replay_are_known_and_what_was_dropped_whole_is_not(
+    data: Path, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    replay = write(data.parent / "standard/train.jsonl", row("r1", "a dog barked", "gus"))
+    again = write(data.parent / "again/dev.jsonl", row("r2", "so they say", "hal"))
+    leaking = write(data.parent / "leaking/train.jsonl", row("r3", "go", "eve"))
+    for folder, name in ((data, "mine"), (replay.parent, "librispeech"), (leaking.parent, "timit")):
+        (folder / "corpus.json").write_text(json.dumps({"name": name, "license": "CC BY 4.0", "commercial_use": "yes"}))
+    sets = read_sets(run, data, replay=[replay, again, leaking], make_guard=False)
+    assert [record.name for record in sets.corpora] == ["mine", "librispeech", ""]
+    err = capsys.readouterr().err
+    assert "training data: mine: license CC BY 4.0; commercial use: yes\n" in err
+    assert "training data: Attribution: the license asks to name librispeech and its owners wherever this is passed on.\n" in err
+    assert "training data: a folder without corpus.json: the license of its data is unknown\n" in err
+    (data / "corpus.json").write_text("[]")
+    with pytest.raises(ManifestError, match=r"mine/corpus\.json: list, expected one JSON object"):
+        read_sets(run, data, make_guard=False)
+
+
 def test_strict_refuses_instead(data: Path, run: Run) -> None:
     guard = write(data / "guard.jsonl", row("g2", "something else", "bob"))
     with pytest.raises(ManifestError, match=r"train: 1 of 3 rows share a speaker, recording or sentence with test, guard; .*leaks\.json names them"):

@@ -4,6 +4,8 @@ import dataclasses
 import functools
 import json
 import os
+import resource
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 
 from speechadapt.data.manifest import Manifest
 from speechadapt.data.table import LONGEST_LINE, read_table, stream_tsv, undo_quoting
-from speechadapt.errors import AudioError, CorpusError, MisuseError
+from speechadapt.errors import AudioError, CorpusError, MisuseError, SpeechadaptError
 from speechadapt.preparation import (
     Corpus,
     CorpusRow,
@@ -24,6 +26,7 @@ from speechadapt.preparation import (
     gender_of,
     locate_audio,
     read_accent_map,
+    release,
     speaker_key,
     split_accents,
 )
@@ -52,7 +55,7 @@ def rows(tmp_path: Path, write_tone: Any) -> list[CorpusRow]:
     ]
 
 
-def finish(rows: list[CorpusRow], tmp_path: Path, out: str = "out", **options: Any) -> PrepReport:
+def finish(rows: Iterable[CorpusRow], tmp_path: Path, out: str = "out", **options: Any) -> PrepReport:
     given = PrepareOptions(**options)
     return finish_corpus(rows, corpus=CORPUS, source=tmp_path / "src", out=tmp_path / out, options=given, audio_roots=[tmp_path / "src"])
 
@@ -74,13 +77,13 @@ def test_a_second_run_keeps_the_audio_and_mends_what_was_broken(rows: list[Corpu
     finish(rows, tmp_path)
     before = contents(tmp_path / "out")
     files = sorted((tmp_path / "out/audio").iterdir())
-    times = {path: path.stat().st_mtime_ns for path in files}
+    times = {path: path.stat().st_ctime_ns for path in files}
     files[0].unlink()
     files[1].write_bytes(files[1].read_bytes()[:200])
     report = finish(rows, tmp_path)
     assert report.repairs == {"audio of an earlier run kept": 78}
     assert contents(tmp_path / "out") == before
-    assert {path for path in files if path.stat().st_mtime_ns != times[path]} == set(files[:2])
+    assert {path for path in files if path.stat().st_ctime_ns != times[path]} == set(files[:2])
 
 
 def test_a_changed_source_is_converted_again(rows: list[CorpusRow], tmp_path: Path, write_tone: Any) -> None:
@@ -272,6 +275,77 @@ def test_an_output_folder_of_another_corpus_is_refused(rows: list[CorpusRow], tm
 
 def chirp(seconds: float, seed: int) -> np.ndarray:
     return (0.1 * np.random.default_rng(seed).standard_normal(round(seconds * 16_000))).astype(np.float32)
+
+
+def test_a_corrected_list_gets_other_audio(rows: list[CorpusRow], tmp_path: Path) -> None:
+    """Two recordings of one length that were mixed up: both are older than what was made of them."""
+    finish(rows, tmp_path)
+    mixed = {"0-0": rows[10].audio, "1-0": rows[0].audio}
+    corrected = [dataclasses.replace(row, audio=mixed.get(row.id, row.audio)) for row in rows]
+    assert finish(corrected, tmp_path).repairs == {"audio of an earlier run kept": 78}
+    finish(corrected, tmp_path, out="fresh")
+    assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("name", ["train.jsonl", "all.jsonl"])
+def test_manifests_that_nobody_prepared_are_not_overwritten(name: str, rows: list[CorpusRow], tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("mine\n")
+    with pytest.raises(MisuseError, match=rf"out/{name}: is there already, and without corpus\.json beside it no preparation wrote it\."):
+        finish(rows, tmp_path)
+    with pytest.raises(MisuseError, match=rf"{name}: lies in .*out, where it would be overwritten\. Choose another folder\."):
+        finish_corpus(rows, corpus=CORPUS, source=tmp_path / "out" / name, out=tmp_path / "out", options=PrepareOptions())
+    assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == {name: "mine\n"}
+
+
+def test_a_record_that_is_none_is_refused(rows: list[CorpusRow], tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/corpus.json").write_text("[]")
+    with pytest.raises(MisuseError, match=r"out/corpus\.json: list, so it is not the record of a prepared corpus\. Choose another folder\."):
+        finish(rows, tmp_path)
+
+
+def test_audio_that_an_earlier_run_left_is_told_and_stays(rows: list[CorpusRow], tmp_path: Path) -> None:
+    finish(rows, tmp_path)
+    report = finish(rows[10:], tmp_path)
+    told = f"10 files in {tmp_path}/out/audio are of an earlier run and of no row of this one, the first is mini-0-0.flac; remove them if"
+    assert [note for note in report.notes if note.startswith(told)]
+    assert (tmp_path / "out/audio/mini-0-0.flac").is_file()
+    assert not [note for note in finish(rows, tmp_path).notes if "earlier run" in note]
+    report = finish(rows, tmp_path, in_place=True)
+    assert [note for note in report.notes if note.startswith(f"80 files in {tmp_path}/out/audio are of an earlier run")]
+
+
+def test_a_folder_with_a_report_is_a_finished_one(rows: list[CorpusRow], tmp_path: Path) -> None:
+    """The disk is full when the manifest is written, in a folder that was prepared before."""
+    finish(rows, tmp_path)
+    assert (tmp_path / "out/prep_report.json").is_file()
+    long = [dataclasses.replace(row, text=f"{row.text} {'and so on ' * 200}") for row in rows]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))
+    try:
+        with pytest.raises(SpeechadaptError, match=r"\.jsonl: could not be written \(File too large\)"):
+            finish(long, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not (tmp_path / "out/prep_report.json").exists()
+    finish(long, tmp_path, resume=True)
+    assert (tmp_path / "out/prep_report.json").is_file()
+
+
+def test_a_list_is_let_go_of_while_its_rows_are_taken(rows: list[CorpusRow], tmp_path: Path) -> None:
+    finish(rows, tmp_path, "whole")
+    assert len(rows) == 80
+    left = []
+
+    def counted(given: list[CorpusRow]) -> Iterator[CorpusRow]:
+        for row in release(given):
+            left.append(len(given))
+            yield row
+
+    finish(counted(rows), tmp_path)
+    assert left == list(range(79, -1, -1))
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
 def test_audio_may_be_made_instead_of_read(tmp_path: Path) -> None:

@@ -250,7 +250,7 @@ def test_kill_9_and_go_on(table: Path, undisturbed: dict[str, bytes], tmp_path: 
         wait_until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in workers), "the workers have ended")  # noqa: B023
         before, taken = taken, journaled(tmp_path / "out")
         assert max(before, lives) <= taken < 400
-    files = {path: path.stat().st_mtime_ns for path in (tmp_path / "out/audio").glob("*.flac")}
+    files = {path: path.stat().st_ctime_ns for path in (tmp_path / "out/audio").glob("*.flac")}
     half = tmp_path / "out/audio/.table-r399.flac.999999.tmp"
     half.write_bytes(b"half")
     ran = subprocess.run([*command, "--resume", "--json"], check=True, capture_output=True, text=True)
@@ -259,7 +259,7 @@ def test_kill_9_and_go_on(table: Path, undisturbed: dict[str, bytes], tmp_path: 
     assert report["repairs"] == {TAKEN: taken, **({KEPT: kept} if kept else {})}
     assert report["kept"] == 400
     assert taken + kept == len(files)
-    assert {path: path.stat().st_mtime_ns for path in files} == files  # nothing was written twice
+    assert {path: path.stat().st_ctime_ns for path in files} == files  # nothing was written twice
     assert contents(tmp_path / "out") == undisturbed
 
 

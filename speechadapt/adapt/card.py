@@ -1,21 +1,34 @@
 """The model card an adapter is born with: what it is and how to load it. Scores are added by the run that measured them."""
 
 import json
+from collections.abc import Sequence
 
 from speechadapt.adapt.adapter import HEAD
 from speechadapt.adapt.spec import AdapterSpec
+from speechadapt.data.corpus_record import CorpusRecord, list_terms
 from speechadapt.data.manifest import Manifest
 from speechadapt.models.speech_model import SpeechModel
 
 FOLDER = "path/to/this/folder"
 
 
-def training_card(model: SpeechModel, spec: AdapterSpec, train: Manifest, step: int, dev_score: float | None) -> str:
-    """Markdown with the metadata block that the Hub reads."""
+def training_card(
+    model: SpeechModel, spec: AdapterSpec, train: Manifest, step: int, dev_score: float | None, corpora: Sequence[CorpusRecord] = ()
+) -> str:
+    """Markdown with the metadata block that the Hub reads.
+
+    The terms of the training data are told, not made the adapter's own: under which license it is passed on its owner decides, so the block
+    holds no license, and of the data the ids of those corpora that are on the Hub.
+
+    Args:
+        corpora: whose speech `train` is; empty where nobody knows.
+    """
     languages = sorted({utterance.language for utterance in train if utterance.language})
     accents = sorted({utterance.accent for utterance in train if utterance.accent})
     head = ["---", f"base_model: {json.dumps(model.base.id)}", "library_name: peft", "pipeline_tag: automatic-speech-recognition"]
     head += [f"language: [{', '.join(map(json.dumps, languages))}]"] if languages else []
+    datasets = list(dict.fromkeys(record.hub_dataset for record in corpora if record.hub_dataset))
+    head += [f"datasets: [{', '.join(map(json.dumps, datasets))}]"] if datasets else []
     head += ["tags: [speechadapt, lora, speech-recognition]", "---", ""]
     dev = "" if dev_score is None else f" Dev score of the chosen checkpoint: {dev_score:.4f}."
     body = f"""# Adapter for {model.base.id}
@@ -23,6 +36,10 @@ def training_card(model: SpeechModel, spec: AdapterSpec, train: Manifest, step: 
 {_what(spec)} made with speechadapt on {train.hours:.2f} hours of speech from
 {len(train.speakers)} known speakers{" (" + ", ".join(accents) + ")" if accents else ""}, step {step}.{dev}
 Base revision: `{model.base.revision}`. Whether it helped, and whom, is in `comparison.json` and `summary.md` of its run.
+
+## Data
+
+{_data(corpora)}
 
 ## Load it
 
@@ -38,6 +55,16 @@ or with PEFT alone:
 ```
 """
     return "\n".join(head) + body
+
+
+def _data(corpora: Sequence[CorpusRecord]) -> str:
+    """The corpora, their terms, and what follows from them."""
+    terms = list_terms(corpora)
+    if not terms:
+        return (
+            "It is not recorded which corpus it was trained on, so the license of the training data is unknown. Find it out before you pass this on."
+        )
+    return "\n".join(["It was trained on:", "", *(f"- {line}" for line in terms)])
 
 
 def _what(spec: AdapterSpec) -> str:

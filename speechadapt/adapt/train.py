@@ -41,6 +41,7 @@ from speechadapt.adapt.spec import AdapterSpec, FamilySettings, TrainSettings
 from speechadapt.audio.augment import perturb_speed
 from speechadapt.audio.batching import Batch, batches_for_training
 from speechadapt.audio.waveform import Waveform, read_waveform
+from speechadapt.data.corpus_record import CorpusRecord, read_records
 from speechadapt.data.manifest import Manifest
 from speechadapt.data.utterance import Utterance
 from speechadapt.errors import AudioError, LabelError, MisuseError, TrainingError
@@ -251,6 +252,7 @@ def train_adapter(
     out: Path,
     validate: Validate | None = None,
     replayed: Collection[str] = (),
+    corpora: Sequence[CorpusRecord] | None = None,
     resume: bool = False,
 ) -> AdapterRef:
     """Train an adapter on a base model and leave the best one inside it.
@@ -269,6 +271,7 @@ def train_adapter(
         validate: from the model to a number to be small, such as the decoded word error rate of a dev set; called at each checkpoint.
             Without it the last checkpoint is kept.
         replayed: ids of the rows of `train` that stand for what the base knows already; see `TrainSettings.replay_divergence`.
+        corpora: whose speech `train` is, for the adapter's card; None reads `corpus.json` in the manifest's folder.
         resume: go on from the newest checkpoint in `out`, if there is one.
 
     Returns:
@@ -280,7 +283,8 @@ def train_adapter(
         SpeechadaptError: the disk is full; what was written stays.
     """
     out = Path(out)
-    run = _Run(model, train, spec, settings, out, validate, frozenset(replayed))
+    corpora = read_records(train.folder) if corpora is None else tuple(corpora)
+    run = _Run(model, train, spec, settings, out, validate, frozenset(replayed), corpora)
     start = run.restore() if resume else 0
     with keep_freed_memory(), fused_lora(model.network):
         for step in run.progress_bar(start):
@@ -370,7 +374,9 @@ class _Run:
         out: Path,
         validate: Validate | None,
         replayed: frozenset[str],
+        corpora: tuple[CorpusRecord, ...],
     ) -> None:
+        self.corpora = corpora
         settings = wish.for_family(model.family)
         self.model, self.train, self.spec, self.settings, self.out, self.validate = model, train, spec, settings, out, validate
         self.vocabulary = fit_vocabulary(model, train, spec, settings)
@@ -606,6 +612,7 @@ class _Run:
                 "symptom": self.symptom,
                 "scores": self.scores,
                 "chosen_step": chosen,
+                "corpora": [dataclasses.asdict(record) for record in self.corpora if record.known],
                 "trainable": count_parameters(self.model)[0],
             },
         )
@@ -615,7 +622,7 @@ class _Run:
             self.out / "adapter",
             train_fingerprint=self.train.fingerprint,
             accent=", ".join(accents) or None,
-            card=training_card(self.model, self.spec, self.train, chosen, score),
+            card=training_card(self.model, self.spec, self.train, chosen, score, self.corpora),
         )
 
 

@@ -41,7 +41,7 @@ def log_mel(waveforms: Sequence[Waveform], mels: int, frames: int) -> torch.Tens
         padded[row, : len(kept)] = kept
     spectrum = torch.stft(padded, FFT_SAMPLES, HOP_SAMPLES, window=_hann(), return_complex=True)[..., :-1]
     power = spectrum.real.square() + spectrum.imag.square()
-    levels = (_filters(mels) @ power).clamp_(min=1e-10).log10_()
+    levels = (mel_filters(mels) @ power).clamp_(min=1e-10).log10_()
     floor = levels.amax(dim=(1, 2), keepdim=True) - 8.0
     return torch.maximum(levels, floor).add_(4.0).div_(4.0)
 
@@ -52,7 +52,8 @@ def _hann() -> torch.Tensor:
 
 
 @functools.cache
-def _filters(mels: int) -> torch.Tensor:
+def mel_filters(mels: int) -> torch.Tensor:
+    """Slaney's triangles, float32, shape (mels, 201): the weight of every frequency in every mel bin. Shared, so do not write into it."""
     filters: torch.Tensor = torchaudio.functional.melscale_fbanks(
         n_freqs=FFT_SAMPLES // 2 + 1, f_min=0.0, f_max=SAMPLING_RATE / 2, n_mels=mels, sample_rate=SAMPLING_RATE, norm="slaney", mel_scale="slaney"
     )

@@ -1,8 +1,10 @@
 """Storage: one recording, or a segment of it, measured and kept as a 16 kHz mono FLAC file. Works in any process, raises for no recording."""
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
+import os
 import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,6 +25,9 @@ OVERHANG: Seconds = 0.5
 """A segment may end this much after its recording and is clamped; beyond it, its times cannot be trusted."""
 
 SAME_LENGTH: Seconds = 0.01
+
+SECOND = 1_000_000_000
+"""In ns, as times of change are counted."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,15 +156,18 @@ def _store_recording(job: Job, recording: Recording) -> Sound:
         raise AudioError("too-long", f"{_name(job)}: {wanted / 60:.0f} min in one row, at most {LONGEST_ROW / 60:.0f} min. Cut it into segments.")
     if job.header_only:
         return Sound(id=job.id, outcome="measured", duration=min(wanted, length - job.offset), clamped=clamped)
-    kept = _kept(job, length)
+    mark = _mark(job)
+    kept = _kept(job, length, mark)
     waveform = kept if kept is not None else recording.read_waveform(offset=job.offset, duration=duration, channel=job.channel)
     if wanted - OVERHANG > len(waveform) / SAMPLING_RATE:
         raise AudioError("truncated", f"{_name(job)}: {len(waveform) / SAMPLING_RATE:.2f} s could be decoded of {wanted:.2f} s. Replace the file.")
     flags = ("narrow-band",) if recording.info.sampling_rate < SAMPLING_RATE else ()
-    return _keep(job, waveform, reused=kept is not None, clamped=clamped, flags=flags)
+    return _keep(job, waveform, reused=kept is not None, clamped=clamped, flags=flags, mark=mark)
 
 
-def _keep(job: Job, waveform: Waveform, *, reused: bool = False, clamped: bool = False, flags: tuple[str, ...] = ()) -> Sound:
+def _keep(
+    job: Job, waveform: Waveform, *, reused: bool = False, clamped: bool = False, flags: tuple[str, ...] = (), mark: int | None = None
+) -> Sound:
     """Measure a waveform and write it, unless it was read from the target. The 16-bit samples are made once, for the digest and the file."""
     quality = measure_quality(waveform)
     if quality.constant:
@@ -167,6 +175,9 @@ def _keep(job: Job, waveform: Waveform, *, reused: bool = False, clamped: bool =
     samples = _sixteen_bit(waveform)
     if job.target is not None and not reused:
         write_flac(job.target, samples, durable=False)  # `finish_corpus` waits for the disk once, before anything names these files
+        if mark is not None:
+            with contextlib.suppress(OSError):  # then it is converted again the next time
+                os.utime(job.target, ns=(mark, mark))
     return Sound(
         id=job.id,
         outcome="measured" if job.target is None else "reused" if reused else "converted",
@@ -193,12 +204,25 @@ def _refuse_overhang(job: Job, length: Seconds) -> None:
         )
 
 
-def _kept(job: Job, length: Seconds) -> Waveform | None:
-    """The waveform of an earlier run, if a whole recording with all its channels was converted after its source was last changed, and is as long."""
+def _mark(job: Job) -> int | None:
+    """The time of change, in ns, that the file made of a whole recording gets: the recording's, with a digest of its path, size and time as fraction.
+
+    So a file tells which recording it was made of as it was then, and a list that is corrected to name another one, or a corpus that is replaced
+    by an older release of it, is seen. None for segments, single channels and audio that is made, which are never kept.
+    """
     if job.target is None or not isinstance(job.audio, Path) or job.offset > 0 or job.duration is not None or job.channel is not None:
         return None
-    there, source = _stamp(job.target), _stamp(job.audio)
-    if there is None or source is None or there[1] < source[1]:
+    stamp = _stamp(job.audio)
+    if stamp is None:
+        return None
+    digest = hashlib.sha1(repr((str(job.audio), stamp)).encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
+    fraction = int.from_bytes(digest[:8], "big") % 10_000_000 * 100  # file systems keep 100 ns; where one keeps less nothing is kept
+    return stamp[1] // SECOND * SECOND + fraction
+
+
+def _kept(job: Job, length: Seconds, mark: int | None) -> Waveform | None:
+    """The waveform of an earlier run, if it was made of the same recording, which has not changed since, and is as long."""
+    if mark is None or job.target is None or (there := _stamp(job.target)) is None or there[1] != mark:
         return None
     try:
         waveform = read_waveform(job.target)

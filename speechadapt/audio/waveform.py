@@ -6,7 +6,7 @@ import io
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -214,23 +214,57 @@ def copy_samples(source: Path, target: Path | BinaryIO, *, form: str = "FLAC", s
 
     Raises:
         AudioError: reason missing, empty, not-audio, truncated (fewer samples could be decoded than asked for) or not-finite.
-        OSError: the target cannot be written.
+        OSError: the target cannot be written to its end; what is there of it is not a whole recording.
     """
-    name = _name(source)
+    if isinstance(target, Path):
+        with target.open("wb") as opened:
+            copy_samples(source, opened, form=form, start=start, count=count)
+        return
+    name, told = _name(source), _Told(target)
     with _open(source) as file:
         deep = form == "FLAC" and (file.channels > 1 or file.subtype in DEEP)
         subtype = "PCM_24" if deep else "PCM_16"
         left = file.frames - start if count is None else count
         try:
             file.seek(start)
-            with soundfile.SoundFile(target, "w", file.samplerate, channels=1, format=form, subtype=subtype) as written:
-                while left > 0 and len(piece := _read_mono(file, min(left, PIECE), name)):
+            with soundfile.SoundFile(told, "w", file.samplerate, channels=1, format=form, subtype=subtype) as written:
+                while left > 0 and told.error is None and len(piece := _read_mono(file, min(left, PIECE), name)):
                     written.write(piece)
                     left -= len(piece)
-        except soundfile.SoundFileError as error:  # libsndfile says of a full disk no more than this
-            raise OSError(f"{name}: {_sentence(error)}") from error
+        except soundfile.SoundFileError as error:
+            raise told.error or OSError(f"{name}: {_sentence(error)}") from error
+    if told.error is not None:
+        raise told.error
+    target.flush()
     if count is not None and left > 0:
         raise AudioError("truncated", f"{name}: {count - left} of {count} samples could be decoded. Replace the file or remove the line.")
+
+
+class _Told:
+    """A binary file for libsndfile to write into, which keeps what went wrong: libsndfile itself says nothing of a disk that is full at the end.
+
+    To libsndfile everything goes well, as an exception in its calls would be printed and forgotten; who writes looks at `error`.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.error: OSError | None = None
+        self._file = file
+
+    def write(self, data: bytes) -> int:
+        return self._try(lambda: self._file.write(data), len(data))
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self._try(lambda: self._file.seek(offset, whence), 0)
+
+    def tell(self) -> int:
+        return self._try(self._file.tell, 0)
+
+    def _try(self, action: Callable[[], int], otherwise: int) -> int:
+        try:
+            return action()
+        except OSError as error:
+            self.error = self.error or error
+            return otherwise
 
 
 def _read_mono(file: soundfile.SoundFile, count: int, name: str) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ from typing import Any
 from speechadapt import __version__
 from speechadapt.conversion.job import Job
 from speechadapt.conversion.manifests import ALL
+from speechadapt.data.corpus_record import NOT_STATED, PRIVACY
 from speechadapt.data.manifest import CORPUS_FILE
 from speechadapt.errors import ManifestError
 from speechadapt.files import read_json, write_json
@@ -16,8 +17,6 @@ from speechadapt.units import clock
 CARD_FILE = "README.md"
 LOCAL = ("source", "audio_roots", "manifests", "expects", "conversion")
 """Keys of corpus.json that tell of this machine, or of the folder it lay in."""
-PRIVACY = "Do not try to find out who the speakers are, and do not publish what could tell."
-NOT_STATED = "not stated"
 HUB_LICENSES = {
     "CC0": "cc0-1.0",
     "CC0-1.0": "cc0-1.0",

@@ -5,7 +5,7 @@ A script reads its corpus' lists into `CorpusRow`s, counts what it had to drop o
 
 from speechadapt.preparation.accents import AccentLabels, split_accents
 from speechadapt.preparation.archives import archive_stem, is_archive, is_junk, unpack
-from speechadapt.preparation.corpus import Corpus, CorpusRow, PrepareOptions, Recipe
+from speechadapt.preparation.corpus import Corpus, CorpusRow, PrepareOptions, Recipe, release
 from speechadapt.preparation.finish import finish_corpus
 from speechadapt.preparation.intake import Drop, Intake
 from speechadapt.preparation.labels import accent_slug, gender_of, read_accent_map, speaker_key
@@ -36,6 +36,7 @@ __all__ = [
     "merge_segments",
     "read_accent_map",
     "read_settings",
+    "release",
     "speaker_key",
     "split_accents",
     "unpack",

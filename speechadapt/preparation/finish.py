@@ -40,6 +40,8 @@ UNUSABLE = ("missing", "empty", "not-audio", "truncated", "not-finite", "silent"
 IRRELEVANT = ("jobs", "engine", "ray_address", "resume", "dry_run", "strict", "allow_missing")
 """Options that change nothing in the result, or only whether there is one: an interrupted run may be gone on with under others."""
 
+MANIFEST_FILES = tuple(f"{name}.jsonl" for name in (*SPLITS, "all"))
+
 ROWS_OF_A_PROCESS = 32
 """Fewer are not worth the start of another process."""
 
@@ -136,6 +138,8 @@ def _finish(
     stored.utterances.clear()
     parts = settle(divide(whole, options, intake), options, intake)
     del whole
+    if not options.dry_run:
+        _note_leftovers(files, parts, out, intake)
     if not parts:
         raise CorpusError(f"{source}: none of {rows_read} rows is left ({intake.reasons}). Correct the corpus or the options.")
     report = PrepReport(
@@ -188,9 +192,17 @@ def _refuse_foreign(out: Path, source: Path | str, corpus: Corpus) -> None:
         raise MisuseError(f"{out}: is the corpus itself, and prepared data must not be mixed into it. Choose another folder.")
     if out.exists() and not out.is_dir():
         raise MisuseError(f"{out}: a file, expected a folder to write into. Choose another name.")
-    there = out / CORPUS_FILE
-    if there.is_file() and (name := read_json(there).get("name")) != corpus.name:
-        raise MisuseError(f'{out}: holds the prepared corpus "{name}", not "{corpus.name}". Choose another folder.')
+    there, manifests = out / CORPUS_FILE, [out / name for name in MANIFEST_FILES]
+    if Path(source).resolve() in (manifest.resolve() for manifest in manifests):
+        raise MisuseError(f"{source}: lies in {out}, where it would be overwritten. Choose another folder.")
+    if there.is_file():
+        told = read_json(there)
+        if not isinstance(told, dict):
+            raise MisuseError(f"{there}: {type(told).__name__}, so it is not the record of a prepared corpus. Choose another folder.")
+        if told.get("name") != corpus.name:
+            raise MisuseError(f'{out}: holds the prepared corpus "{told.get("name")}", not "{corpus.name}". Choose another folder.')
+    elif found := next((manifest for manifest in manifests if manifest.exists()), None):
+        raise MisuseError(f"{found}: is there already, and without {CORPUS_FILE} beside it no preparation wrote it. Choose another folder.")
 
 
 def _draft(row: CorpusRow, number: int, corpus: Corpus, options: PrepareOptions, intake: Intake, labels: AccentLabels) -> Draft:
@@ -381,14 +393,15 @@ def _write(parts: dict[str, Manifest], report: PrepReport, audio_roots: Sequence
     about = {**dataclasses.asdict(report.corpus), "source": report.source, "manifests": list(report.manifests)}
     if report.options.in_place:
         about["audio_roots"] = _roots_in_use(parts, audio_roots)
+    (out / REPORT_FILE).unlink(missing_ok=True)  # it is written last, so that a folder with a report is a finished one
     write_json(out / CORPUS_FILE, about)
-    write_json(out / REPORT_FILE, report.to_json())
     for name in (*SPLITS, "all"):
         if name in parts:
             parts[name].write(out / f"{name}.jsonl")
         else:
             (out / f"{name}.jsonl").unlink(missing_ok=True)  # of an earlier run with other splits
     save_lists(out, parts, report.corpus, report.options)
+    write_json(out / REPORT_FILE, report.to_json())
 
 
 def _roots_in_use(parts: dict[str, Manifest], audio_roots: Sequence[Path]) -> list[str]:
@@ -398,6 +411,20 @@ def _roots_in_use(parts: dict[str, Manifest], audio_roots: Sequence[Path]) -> li
     if None in holders:
         raise CorpusError(f"--in-place: a recording lies under none of {', '.join(map(str, roots)) or 'no folder'}. Run without --in-place.")
     return sorted(str(root) for root in holders)
+
+
+def _note_leftovers(files: list[str], parts: dict[str, Manifest], out: Path, intake: Intake) -> None:
+    """Tell of audio that an earlier run with other rows or options left. It is not removed: of rows that `--limit` left out it is wanted again."""
+    if not (out / AUDIO_FOLDER).is_dir():
+        return
+    ours = {u.audio_filepath for part in parts.values() for u in part}.union(files)
+    with os.scandir(out / AUDIO_FOLDER) as entries:
+        names = [entry.name for entry in entries if entry.name.endswith(".flac") and f"{AUDIO_FOLDER}/{entry.name}" not in ours]
+    if names:
+        intake.notes.append(
+            f"{len(names)} files in {out / AUDIO_FOLDER} are of an earlier run and of no row of this one, the first is {min(names)}; "
+            "remove them if those rows are not wanted again"
+        )
 
 
 def _remove_unused(files: list[str], parts: dict[str, Manifest], out: Path) -> None:

@@ -1,18 +1,17 @@
 """Lines: files with one JSON object in each line, read without trusting what stands in them."""
 
+import codecs
 import gzip
+import itertools
 import json
-import re
 import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from speechadapt.errors import CorpusError
 from speechadapt.preparation.intake import Intake
-
-_LINE_END = re.compile(r"\r\n|\r|\n")  # not U+2028 and its like, which may stand inside of a JSON text
 
 
 def read_json_lines(path: Path, intake: Intake, *, prefix: str, split: str | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -27,34 +26,52 @@ def read_json_lines(path: Path, intake: Intake, *, prefix: str, split: str | Non
     Raises:
         CorpusError: the file is missing, damaged, not UTF-8, or one JSON list.
     """
+    began = False
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix.lower() == ".gz" else path.read_bytes()
-        text = data.decode("utf-8-sig")
+        with _open(path) as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.strip():
+                    continue
+                if not began and line.lstrip().startswith("["):
+                    raise CorpusError(f"{path}: one JSON list, expected one JSON object per line. Write it as JSON Lines.")
+                began = True
+                row = parse_object(line)
+                if row is not None:
+                    yield number, row
+                else:
+                    intake.drop(f"{prefix}-line{number}", "broken-line", f"{path}, line {number}: not a JSON object. Correct the line.", split)
     except FileNotFoundError as error:
         raise CorpusError(f"{path}: no such file. Check the path.") from error
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise CorpusError(f"{path}: cannot be unpacked ({error}). Download it again.") from error
     except UnicodeDecodeError as error:
-        raise CorpusError(f"{path}: byte {error.start + 1} is not UTF-8. Save the file as UTF-8.") from error
-    if text.lstrip().startswith("["):
-        raise CorpusError(f"{path}: one JSON list, expected one JSON object per line. Write it as JSON Lines.")
-    for number, line in enumerate(_split(text), start=1):
-        if not line.strip():
-            continue
-        row = parse_object(line)
-        if row is not None:
-            yield number, row
-        else:
-            intake.drop(f"{prefix}-line{number}", "broken-line", f"{path}, line {number}: not a JSON object. Correct the line.", split)
+        raise CorpusError(f"{path}: byte {_first_undecodable(path)} is not UTF-8. Save the file as UTF-8.") from error
 
 
-def _split(text: str) -> Iterator[str]:
-    """One by one, as a list of them would double the memory of a large file."""
-    start = 0
-    for end in _LINE_END.finditer(text):
-        yield text[start : end.start()]
-        start = end.end()
-    yield text[start:]
+def _is_packed(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
+
+
+def _open(path: Path) -> TextIO:
+    """Line by line, as the whole text takes as much memory as all rows; lines end where JSON has no line break in a text: not at U+2028."""
+    if _is_packed(path):
+        return gzip.open(path, "rt", encoding="utf-8-sig")
+    return path.open(encoding="utf-8-sig")
+
+
+def _first_undecodable(path: Path) -> int:
+    """Its place in the file, from 1; a decoder that reads in pieces knows that of a piece only."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    before = 0
+    with gzip.open(path) if _is_packed(path) else path.open("rb") as file:
+        for piece in itertools.chain(iter(lambda: file.read(1 << 20), b""), (b"",)):
+            held = len(decoder.getstate()[0])
+            try:
+                decoder.decode(piece, final=not piece)
+            except UnicodeDecodeError as error:
+                return before - held + error.start + 1
+            before += len(piece)
+    return before
 
 
 def parse_object(line: str) -> dict[str, Any] | None:

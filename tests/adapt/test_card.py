@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from huggingface_hub import ModelCard
 
 from speechadapt.adapt.card import training_card
 from speechadapt.adapt.spec import AdapterSpec
+from speechadapt.data.corpus_record import UNKNOWN, CorpusRecord
 from speechadapt.data.manifest import Manifest
 from speechadapt.models.load import load_model
 from speechadapt.models.speech_model import SpeechModel
@@ -52,6 +54,42 @@ def test_nothing_is_claimed_that_is_not_known(model: SpeechModel, make_manifest:
     assert "language" not in head(card)
     assert "Dev score" not in card
     assert "0 known speakers, step 1." in card
+
+
+UNKNOWN_DATA = (
+    "It is not recorded which corpus it was trained on, so the license of the training data is unknown. Find it out before you pass this on."
+)
+
+
+def section(card: str, name: str) -> str:
+    return card.split(f"## {name}\n\n")[1].split("\n\n## ")[0]
+
+
+def test_the_terms_of_every_training_corpus_are_told(model: SpeechModel, make_manifest: Callable[..., Manifest]) -> None:
+    fleurs = CorpusRecord(
+        name="fleurs", title="FLEURS", license="CC BY 4.0", commercial_use="yes", home="https://huggingface.co/datasets/google/fleurs"
+    )
+    mine = CorpusRecord(name="mine", home="your own disk")
+    card = training_card(model, AdapterSpec(), make_manifest(1), 1, None, [fleurs, mine, UNKNOWN])
+    assert section(card, "Data").splitlines() == [
+        "It was trained on:",
+        "",
+        "- FLEURS (fleurs): license CC BY 4.0; commercial use: yes",
+        "- Attribution: the license asks to name FLEURS and its owners wherever this is passed on.",
+        "- Privacy: Do not try to find out who the speakers are, and do not publish what could tell.",
+        "- mine: license not stated; commercial use: not stated",
+        "- a folder without corpus.json: the license of its data is unknown",
+    ]
+    read = ModelCard(card).data.to_dict()  # as the Hub's own library reads it
+    assert read["datasets"] == ["google/fleurs"]
+    assert "license" not in read, "that of the adapter is its owner's to choose"
+
+
+@pytest.mark.parametrize("corpora", [(), (UNKNOWN,)])
+def test_unknown_data_is_called_unknown(corpora: tuple[CorpusRecord, ...], model: SpeechModel, make_manifest: Callable[..., Manifest]) -> None:
+    card = training_card(model, AdapterSpec(), make_manifest(1), 1, None, corpora)
+    assert section(card, "Data") == UNKNOWN_DATA
+    assert "datasets" not in head(card)
 
 
 def test_its_code_is_python(model: SpeechModel, make_manifest: Callable[..., Manifest]) -> None:

@@ -1,6 +1,7 @@
 """Copies of a range of samples: exact where the form holds what the source does, mono, at the source's own rate, and in little memory."""
 
 import io
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import pytest
 import soundfile
 
 from speechadapt.audio.waveform import PIECE, copy_samples, read_waveform
+from speechadapt.cli import main
+from speechadapt.data.manifest import Manifest
+from speechadapt.data.utterance import Utterance
 from speechadapt.errors import AudioError
 
 
@@ -56,5 +60,39 @@ def test_what_cannot_be_copied_is_told(tmp_path: Path, write_tone: Any) -> None:
         copy_samples(tmp_path / "nan.wav", tmp_path / "b.flac")
     with pytest.raises(AudioError, match=r"none.wav: no such audio file"):
         copy_samples(tmp_path / "none.wav", tmp_path / "b.flac")
-    with pytest.raises(OSError, match=r"a.wav: "):
+    with pytest.raises(OSError, match=r"No such file or directory: '.*no/folder.flac'"):
         copy_samples(tmp_path / "a.wav", tmp_path / "no/folder.flac")
+
+
+@pytest.mark.parametrize("form", ["FLAC", "WAV"])
+@pytest.mark.parametrize("lacking", [1, 100, 4_000, 60_000, 300_000])
+def test_a_disk_that_is_full_at_any_place_is_told(form: str, lacking: int, tmp_path: Path) -> None:
+    """Of a FLAC file whose last kilobytes found no room libsndfile says nothing."""
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(1).normal(0, 0.1, 200_000), 16_000)
+    copy_samples(tmp_path / "a.wav", tmp_path / "whole", form=form)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "whole").stat().st_size - lacking, hard))  # what a full disk looks like from inside
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            copy_samples(tmp_path / "a.wav", tmp_path / "b", form=form)
+        with pytest.raises(OSError, match="File too large"), (tmp_path / "c").open("wb") as opened:
+            copy_samples(tmp_path / "a.wav", opened, form=form)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_conversion_onto_a_full_disk_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(1).normal(0, 0.1, (100_000, 2)), 16_000)
+    manifest = tmp_path / "all.jsonl"
+    Manifest([Utterance(id="a", audio_filepath="a.wav", duration=6.25, text="hello")], folder=tmp_path).write(manifest)
+    assert main(["convert", str(manifest), str(tmp_path / "whole"), "--to", "nemo"]) == 0
+    size = next((tmp_path / "whole").rglob("*.flac")).stat().st_size
+    capsys.readouterr()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size - 100, hard))
+    try:
+        assert main(["convert", str(manifest), str(tmp_path / "out"), "--to", "nemo"]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "out: could not be written (File too large)" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.wav", "all.jsonl", "whole"]

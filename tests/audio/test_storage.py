@@ -35,6 +35,23 @@ def test_the_file_is_what_the_bare_calls_write(tmp_path: Path, write_tone: Any, 
     assert store(job(source, tmp_path / "out/a.flac")) == dataclasses.replace(sound, outcome="reused")
 
 
+def test_a_file_is_kept_only_while_it_was_made_of_this_very_recording(tmp_path: Path, write_tone: Any) -> None:
+    source, other, target = write_tone(tmp_path / "a.wav", 1.0, seed=1), write_tone(tmp_path / "b.wav", 1.0, seed=2), tmp_path / "out/a.flac"
+    first, second = store(job(source, target)), store(job(other, target))  # both recordings are older than the file
+    assert [first.outcome, second.outcome, store(job(other, target)).outcome] == ["converted", "converted", "reused"]
+    assert second.digest == store(job(other, None)).digest != first.digest
+    os.utime(source, ns=(0, 0))
+    other.unlink()
+    source.rename(other)  # another release unpacked over the first: as long, and older
+    assert store(job(other, target)).digest == first.digest
+    channel = store(job(other, target, channel=0))  # another way of reading the same recording
+    assert [channel.outcome, store(job(other, target)).outcome] == ["converted", "converted"]
+    os.utime(target)
+    assert store(job(other, target)).outcome == "converted"
+    target.write_bytes(target.read_bytes()[:500])
+    assert store(job(other, target)).outcome == "converted"
+
+
 def test_the_loudest_samples_are_kept_within_16_bits(tmp_path: Path) -> None:
     loud = np.array([1.0, -1.0, 0.99999, 0.5, -0.5, 0.0] * 1000, dtype=np.float32)
     soundfile.write(tmp_path / "a.wav", loud, 16_000, subtype="FLOAT")

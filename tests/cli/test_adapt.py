@@ -142,6 +142,35 @@ def test_a_ctc_base_from_corpus_to_verdict(
     assert "training: finished in the earlier start" in err
 
 
+def test_the_terms_of_the_training_data_reach_the_card_and_the_summary(
+    spoken: Callable[..., Path], ctc_folder: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = spoken("they home", "a longer sentence")
+    assert adapt(ctc_folder("wav2vec2-group"), data, tmp_path / "unknown") in (0, 1)
+    assert "so the license of the training data is unknown." in (tmp_path / "unknown/adapter/README.md").read_text()
+    assert "training data" not in (tmp_path / "unknown/summary.md").read_text()
+    assert json.loads((tmp_path / "unknown/training.json").read_text())["corpora"] == []
+    mine = {"name": "edacc", "title": "EdAcc", "license": "CC BY-SA 4.0", "commercial_use": "share-alike: seek advice"}
+    shutil.copytree(data, tmp_path / "standard")
+    rows = (tmp_path / "standard/dev.jsonl").read_text().replace("dev", "more")
+    for number in (0, 1):
+        (tmp_path / f"standard/dev{number}.wav").rename(tmp_path / f"standard/more{number}.wav")
+    (tmp_path / "standard/all.jsonl").write_text(rows)
+    (data / "corpus.json").write_text(json.dumps(mine))
+    (tmp_path / "standard/corpus.json").write_text(json.dumps({"name": "common_voice", "license": "CC0-1.0", "commercial_use": "yes"}))
+    assert adapt(ctc_folder("wav2vec2-group"), data, tmp_path / "run", "--replay", str(tmp_path / "standard/all.jsonl")) in (0, 1)
+    terms = [
+        "EdAcc (edacc): license CC BY-SA 4.0; commercial use: share-alike: seek advice",
+        "Attribution: the license asks to name EdAcc and its owners wherever this is passed on.",
+        "Privacy: Do not try to find out who the speakers are, and do not publish what could tell.",
+        "common_voice: license CC0-1.0; commercial use: yes",
+    ]
+    card, summary = (tmp_path / "run/adapter/README.md").read_text(), (tmp_path / "run/summary.md").read_text()
+    assert "\n".join(f"- {line}" for line in terms) in card
+    assert "\n".join(f"- training data: {line}" for line in terms) in summary
+    assert [record["name"] for record in json.loads((tmp_path / "run/training.json").read_text())["corpora"]] == ["edacc", "common_voice"]
+
+
 def test_a_base_without_an_output_layer_learns_a_language_of_its_own(
     spoken: Callable[..., Path], ctc_folder: Callable[[str], Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
