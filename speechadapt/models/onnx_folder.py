@@ -47,8 +47,8 @@ class OnnxCTC:
         known = {"input_values", "input_features", "attention_mask"}
         if not set(self._inputs) <= known or not {"input_values", "input_features"} & set(self._inputs):
             raise ModelError(
-                f"{folder / CTC_GRAPH}: its inputs are {', '.join(self._inputs)}, expected input_values or input_features, and perhaps attention_mask. "
-                "Export it again as Optimum does."
+                f"{folder / CTC_GRAPH}: its inputs are {', '.join(self._inputs)}, expected input_values or input_features, and perhaps "
+                "attention_mask. Export it again as Optimum does."
             )
         settings = _object(folder / "preprocessor_config.json")
         if (rate := settings.get("sampling_rate", SAMPLING_RATE)) != SAMPLING_RATE:
@@ -85,7 +85,8 @@ class OnnxCTC:
             value = samples[None].astype(np.float32)
             fed = {"input_values": value, "attention_mask": np.ones(value.shape, dtype=np.int64)}
         logits: NDArray[np.float32] = _run(self._session, {name: fed[name] for name in self._inputs}, self.folder / CTC_GRAPH)
-        return logits[0].astype(np.float32)
+        alone: NDArray[np.float32] = logits[0].astype(np.float32)
+        return alone
 
 
 class OnnxWhisper:
@@ -138,7 +139,8 @@ class OnnxWhisper:
         """float32, shape (vocabulary,): of what follows the tokens `ids`, shape (1, length)."""
         fed = {"input_ids": ids.astype(np.int64), "encoder_hidden_states": states}
         found: NDArray[np.float32] = _run(self.decoder, fed, self.folder / DECODER_GRAPH)
-        return found[0, -1].astype(np.float32)
+        last: NDArray[np.float32] = found[0, -1].astype(np.float32)
+        return last
 
 
 class _GraphDecoder(Decoder):
