@@ -2,7 +2,7 @@
 
 import bisect
 import dataclasses
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
@@ -19,13 +19,13 @@ class AssignedText:
         texts: raw, in the order of time; every reference of a recording that the system heard has one, perhaps empty.
         between: words outside of every reference, given to the nearest one, where they can only be insertions.
         ignored: words in stretches that are not scored.
-        strangers: recordings that no reference names, with their words.
+        strangers: texts of recordings, or of channels, that no reference divides, by recording and channel.
     """
 
     texts: dict[str, str]
     between: int
     ignored: int
-    strangers: dict[str, int]
+    strangers: dict[tuple[str, str | None], str]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,20 +45,21 @@ def assign(words: Iterable[TimedText], references: Sequence[Reference], ignored:
     """
     stretches: dict[tuple[str, str | None], list[_Stretch]] = defaultdict(list)
     for reference in references:
-        if (place := place_of(reference)) is not None:
-            recording, channel, start = place
+        if (told := place_of(reference)) is not None:
+            recording, channel, start = told
             stretches[recording, channel].append(_Stretch(start, start + (reference.duration or 0.0), reference.id))
     for span in ignored:
         stretches[stem_of(span.recording), span.channel].append(_Stretch(span.start, span.end, None))
     by_place = {place: (sorted(found, key=lambda one: one.start), max(one.end - one.start for one in found)) for place, found in stretches.items()}
     texts: dict[str, list[str]] = {}
-    between, left_out, strangers = 0, 0, Counter[str]()
+    between, left_out = 0, 0
+    strangers: dict[tuple[str, str | None], list[str]] = defaultdict(list)
     heard: set[tuple[str, str | None]] = set()
     for word in sorted(words, key=lambda word: (word.recording, word.channel or "", word.start)):
         recording = stem_of(word.recording)
         place = next((place for place in ((recording, word.channel), (recording, None)) if place in by_place), None)
         if place is None:
-            strangers[recording] += len(word.text.split())
+            strangers[recording, word.channel].append(word.text)
             continue
         found, longest = by_place[place]
         heard.add(place)
@@ -76,7 +77,7 @@ def assign(words: Iterable[TimedText], references: Sequence[Reference], ignored:
         texts.setdefault(chosen.key, []).append(word.text)
     silent = {one.key: "" for place in heard for one in by_place[place][0] if one.key is not None}
     joined = silent | {key: " ".join(pieces) for key, pieces in texts.items()}
-    return AssignedText(texts=joined, between=between, ignored=left_out, strangers=dict(strangers))
+    return AssignedText(texts=joined, between=between, ignored=left_out, strangers={place: " ".join(pieces) for place, pieces in strangers.items()})
 
 
 def place_of(reference: Reference) -> tuple[str, str | None, Seconds] | None:

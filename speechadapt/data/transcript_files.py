@@ -187,6 +187,8 @@ def _every_line(path: Path) -> list[tuple[int, str]]:
     """Blank lines count here: the number of a line is all that joins it."""
     found = dict(read_lines(path))
     data = path.read_bytes()
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):  # a letter of UTF-16 may hold the byte of a line's end
+        data = data.decode("utf-16").encode()
     count = data.count(b"\n") + (0 if not data or data.endswith(b"\n") else 1)
     return [(number, found.get(number, "")) for number in range(1, max([count, *found], default=0) + 1)]
 
@@ -238,14 +240,12 @@ def _timed(path: Path, words: Sequence[TimedText], references: References, kind:
         notes.append(f"{path}: {assigned.between} words lie between the references; each counts in the nearest one.")
     if assigned.ignored:
         notes.append(f"{path}: {assigned.ignored} words lie in stretches that are not scored, and are left out.")
-    whole = {}
-    if assigned.strangers:  # a recording that is one utterance, or that is not in the test
-        texts: dict[str, list[str]] = defaultdict(list)
-        for word in sorted(words, key=lambda word: word.start):
-            if stem_of(word.recording) in assigned.strangers:
-                texts[stem_of(word.recording)].append(word.text)
-        lines = [TranscriptLine(id=key, text=" ".join(pieces), named_by_file=True) for key, pieces in texts.items()]
-        whole = {line.id: line.text for line in _by_audio(lines, references)}
+    whole: dict[str, str] = {}  # recordings that are one utterance, or that are not in the test
+    channels = Counter(recording for recording, _ in assigned.strangers)
+    for (recording, channel), text in assigned.strangers.items():
+        [line] = _by_audio([TranscriptLine(id=recording, text=text, named_by_file=True)], references)
+        alone = channels[recording] == 1 and line.id not in assigned.texts
+        whole[line.id if alone else f"{recording}-{channel}"] = text  # of several channels none is taken for the recording
     found = {**assigned.texts, **whole}
     return Hypotheses(found=tuple(Hypothesis(id=key, text=text) for key, text in found.items()), form=kind, notes=tuple(notes))
 
@@ -283,6 +283,8 @@ def _has_ids(path: Path) -> bool:
     """Whether the first line is an object with `id` and a text under one of our own names; a broken file is the strict reader's to refuse."""
     first = next((line for _, line in read_lines(path)), None)
     row = parse_object(first) if first is not None else None
+    if first is not None and (first.lstrip().startswith("[") or (row is not None and isinstance(row.get("id"), int))):
+        return False  # a list is told as such, and numbers are ids where they are read as rows
     return row is None or ("id" in row and ("text" in row or "pred_text" in row)) or not (set(row) & {*ID_FIELDS, *FILE_FIELDS})
 
 

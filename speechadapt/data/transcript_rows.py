@@ -84,6 +84,10 @@ def _column(path: Path, names: Sequence[str], wanted: str | None, usual: Sequenc
 def _json_rows(path: Path) -> Iterable[tuple[str, dict[str, Any]]]:
     for number, line in read_lines(path):
         row = parse_object(line)
+        if row is None and line.lstrip().startswith("["):
+            raise ManifestError(
+                f"{path}, line {number}: a JSON list, not a JSON object. Write its objects one per line, without brackets and commas between them."
+            )
         if row is None:
             raise ManifestError(f"{path}, line {number}: not a JSON object. Write one object per line.")
         yield f"{path}, line {number}", row

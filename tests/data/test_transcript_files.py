@@ -184,6 +184,14 @@ def test_ctm_of_single_clips_and_of_a_recording_nobody_knows(write: Writer) -> N
     assert said(write("sys.ctm", ctm), references) == {"a": "hello there", "stranger": "what"}
 
 
+def test_another_channel_does_not_take_the_place_of_the_one_in_the_test(write: Writer) -> None:
+    references = read_reference_files([write("ref.stm", "talk A ann 0 2 hello there\n")])
+    ctm = "talk A 0.1 0.3 hello\ntalk A 0.9 0.3 there\ntalk B 0.1 0.3 other\n"
+    assert said(write("sys.ctm", ctm), references) == {"talk-A-0-2": "hello there", "talk": "other"}
+    native = read_reference_files([write("test.jsonl", NATIVE)])
+    assert said(write("sys.ctm", "one A 0 1 hello\none B 0 1 there\n"), native) == {"a": "hello there"}
+
+
 def test_subtitles_of_a_whole_recording_are_cut_by_the_references(write: Writer) -> None:
     manifest = rows(
         {"id": "p", "audio_filepath": "talk.wav", "offset": 0.0, "duration": 2.0, "text": "one"},
@@ -291,3 +299,25 @@ def test_line_separators_and_right_to_left_text_are_kept(write: Writer) -> None:
 def test_a_very_long_line(write: Writer) -> None:
     references = read_reference_files([write("x.text", "u1 " + "word " * 100_000)])
     assert len(texts(references)["u1"][0].split()) == 100_000
+
+
+def test_lines_of_utf16_are_counted_by_their_letters(write: Writer) -> None:
+    """The letter ਊ (U+0A0A) and the end of a line hold the same byte, and the file's last byte is none."""
+    text = "ਊ one\n\ntwo\n"
+    references = read_reference_files([write("refs.txt", text)], form="lines")
+    assert texts(references) == {"1": ("ਊ one",), "2": ("",), "3": ("two",)}
+    assert said(write("hyps.txt", text.encode("utf-16")), references, form="lines") == {"1": "ਊ one", "2": "", "3": "two"}
+
+
+def test_numbers_are_ids_of_hypotheses_too(write: Writer) -> None:
+    references = read_reference_files([write("refs.csv", "id,text\n1,one\n2,two\n")])
+    assert said(write("hyps.jsonl", rows({"id": 1, "text": "one"}, {"id": 2, "text": "too"})), references) == {"1": "one", "2": "too"}
+
+
+def test_a_json_list_is_told_as_such(write: Writer) -> None:
+    path = write("list.json", '[{"id": "a", "text": "one"}]')
+    with pytest.raises(ManifestError, match=r"list\.json, line 1: a JSON list, not a JSON object\. Write its objects one per line"):
+        read_reference_files([path])
+    references = read_reference_files([write("refs.txt", "a one\n")])
+    with pytest.raises(ManifestError, match=r"list\.json, line 1: a JSON list, not a JSON object"):
+        read_hypothesis_file(path, references)
