@@ -20,6 +20,8 @@ from speechadapt.units import Seconds
 
 STDERR_KEPT = 4096
 LOOK_EVERY: Seconds = 0.05
+LAST_WORDS: Seconds = 1.0
+"""How long a pipe that another process holds open must be silent after its program has ended."""
 MOST_CLIPS_OF_TEXT = 256
 """A list's output is bounded by so many clips' worth of text."""
 
@@ -42,7 +44,7 @@ def load(system: System) -> Recognizer:
     folder = Path(made.name)
     peak: dict[str, int] = {}
 
-    def run(mark: str, path: Path, timeout: Seconds, most: int) -> bytes:
+    def run(mark: str, path: Path, timeout: Seconds, most: int) -> tuple[bytes, Seconds]:
         return _run([program, *(word.replace(mark, str(path)) for word in given.command[1:])], system.folder, timeout, most, peak)
 
     def prepare(clips: Sequence[Clip]) -> list[Path]:
@@ -53,7 +55,8 @@ def load(system: System) -> Recognizer:
 
     def one(path: Path) -> Said:
         try:
-            return Said(text=_text(run(AUDIO, path, given.timeout, MOST_TEXT)))
+            printed, seconds = run(AUDIO, path, given.timeout, MOST_TEXT)
+            return Said(text=_text(printed), seconds=seconds)
         except ClipError as error:
             if given.on_error == "stop":
                 raise
@@ -62,7 +65,7 @@ def load(system: System) -> Recognizer:
     def decode_list(paths: Sequence[Path]) -> list[Said]:
         listed = folder / "clips.txt"
         listed.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
-        printed = run(LIST, listed, given.timeout * len(paths), MOST_TEXT * min(len(paths), MOST_CLIPS_OF_TEXT))
+        printed, _ = run(LIST, listed, given.timeout * len(paths), MOST_TEXT * min(len(paths), MOST_CLIPS_OF_TEXT))
         return _by_path(printed, paths, given)
 
     def all_at_once(durations: Sequence[Seconds]) -> list[list[int]]:
@@ -79,14 +82,15 @@ def load(system: System) -> Recognizer:
     )
 
 
-def _run(words: Sequence[str], folder: Path, timeout: Seconds, most: int, peak: dict[str, int]) -> bytes:
-    """What the program prints; the most memory it was seen to hold goes into `peak`.
+def _run(words: Sequence[str], folder: Path, timeout: Seconds, most: int, peak: dict[str, int]) -> tuple[bytes, Seconds]:
+    """What the program prints, and the seconds from its start to its end; the most memory it was seen to hold goes into `peak`.
 
     Raises:
         ClipError: it fails, takes too long, or prints too much.
         SpeechadaptError: it cannot be started at all.
     """
     name = Path(words[0]).name
+    begun = time.perf_counter()
     try:
         process = subprocess.Popen(words, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     except (OSError, ValueError) as error:
@@ -102,26 +106,28 @@ def _run(words: Sequence[str], folder: Path, timeout: Seconds, most: int, peak: 
     finally:
         if process.poll() is None:
             _end(process)
-    # a program may leave children behind that hold its pipes open; they are not waited for
-    told, said = out.read(until=None if process.returncode is None else 5.0), err.read(until=5.0)
+    seconds = time.perf_counter() - begun
+    told = out.read()
     if late:
         raise ClipError(f"{name}: printed nothing more for a clip within {timeout:g} s and was ended. Raise its timeout, or see why it hangs.")
     if out.over:
         raise ClipError(f"{name}: printed more than {most} bytes and was ended. A command must print the text alone.")
     if process.returncode:
-        lines = said.decode("utf-8", "replace").strip().splitlines()
+        lines = err.read().decode("utf-8", "replace").strip().splitlines()
         last = f" ({lines[-1][:300]})" if lines else ""
         raise ClipError(f"{name}: exit {process.returncode}{last}. Try the command by hand.")
-    return told
+    return told, seconds
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End a program and whatever it has started."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        for child in psutil.Process(process.pid).children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child.kill()
-    process.kill()
+    """End a program and whatever it has started, and wait until the program is gone; its worker's parent sees to what escapes."""
+    children = []
+    with contextlib.suppress(psutil.Error):
+        children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()  # first, so that it starts no more of them
+    for child in children:
+        with contextlib.suppress(psutil.Error):
+            child.kill()
     process.wait()
 
 
@@ -170,6 +176,7 @@ class _Pipe:
     def __init__(self, pipe: IO[bytes] | None, most: int | None) -> None:
         self.over = False
         self._data = bytearray()
+        self._come = 0
         self._most = most
         self._thread = threading.Thread(target=self._read, args=(pipe,), daemon=True)
         self._thread.start()
@@ -178,6 +185,7 @@ class _Pipe:
         with contextlib.suppress(OSError, ValueError):
             while piece := os.read(pipe.fileno(), 1 << 16):
                 self._data += piece
+                self._come += len(piece)
                 if self._most is None:
                     os.write(2, piece)
                     del self._data[:-STDERR_KEPT]
@@ -186,7 +194,10 @@ class _Pipe:
                     break
             pipe.close()
 
-    def read(self, until: Seconds | None) -> bytes:
-        """What came, once the pipe has closed, or `until` seconds have passed."""
-        self._thread.join(until)
+    def read(self) -> bytes:
+        """What came, once the pipe has closed. What the program left behind may hold it open for good: then, once nothing comes any more."""
+        come = -1
+        while self._thread.is_alive() and self._come != come:
+            come = self._come
+            self._thread.join(LAST_WORDS)
         return bytes(self._data)

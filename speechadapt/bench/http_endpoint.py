@@ -150,7 +150,7 @@ def _wait(header: str | None, attempt: int) -> Seconds:
         except ValueError:
             try:
                 asked = email.utils.parsedate_to_datetime(header).timestamp() - time.time()
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, OverflowError):
                 asked = None
     if asked is None or asked != asked:
         asked = FIRST_WAIT * 2.0**attempt

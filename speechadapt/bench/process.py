@@ -25,6 +25,8 @@ LAST_LINES = 20
 LARGEST_LOG = 4 << 20
 """Bytes of stderr that are kept; the end is kept in any case."""
 LONGEST_LINE = 2000
+LONGEST_DEATH: Seconds = 10.0
+"""How long killed processes are waited for; only one that hangs in the kernel takes as long."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,19 +116,44 @@ def _failure(code: int, error: list[str], limit: Seconds | None) -> str | None:
 
 
 def _end(worker: "subprocess.Popen[bytes]", seen: "_Memory") -> None:
-    """End the worker and its programs, also those that outlived it."""
+    """End the worker and its programs, also those that outlived it or left its session, and wait until they are gone."""
+    seen.look()
     if hasattr(os, "killpg"):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(worker.pid, signal.SIGKILL)
-    for process in seen.programs:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
     if worker.poll() is None:
         worker.kill()
     worker.wait()
+    # a killed process is there until the kernel has let go of it, and what it had just begun to start may follow
+    end = time.monotonic() + LONGEST_DEATH
+    while living := [one for one in (*seen.programs, *_session(worker.pid)) if _lives(one)]:
+        for process in living:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        if time.monotonic() > end:
+            break
+        time.sleep(0.01)
     if worker.stdin is not None:
         with contextlib.suppress(OSError):
             worker.stdin.close()
+
+
+def _session(leader: int) -> list[psutil.Process]:
+    """Every process of the session that the worker leads, also those whose own parent has ended."""
+    found = []
+    for number in psutil.pids() if hasattr(os, "getsid") else ():
+        with contextlib.suppress(OSError, psutil.Error):
+            if os.getsid(number) == leader:
+                found.append(psutil.Process(number))
+    return found
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Not ended, and not ended but for somebody who asks for its exit code."""
+    try:
+        return process.is_running() and bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 def _listen(pipe: IO[bytes], messages: "queue.Queue[dict[str, Any]]") -> None:
@@ -150,13 +177,15 @@ class _Memory:
     def look(self) -> None:
         with contextlib.suppress(psutil.Error):
             own = self._process.memory_info().rss
-            self.programs = self._process.children(recursive=True)
+            children = self._process.children(recursive=True)
+            # those whose parent has ended are nobody's children any more, but are still ours to end
+            self.programs = [*children, *(one for one in self.programs if one not in children and _lives(one))]
             others = 0
-            for child in self.programs:
+            for child in children:
                 with contextlib.suppress(psutil.Error):
                     others += child.memory_info().rss
             self.most = max(self.most or 0, own + others)
-            if self.programs:
+            if children:
                 self.most_programs = max(self.most_programs or 0, others)
 
 

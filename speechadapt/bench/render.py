@@ -82,7 +82,7 @@ def verdict(board: Leaderboard) -> list[str]:
         elif first:
             names = ", ".join(f"{one.system} ({percent(one.wer)})" for one in first)
             told.append(f"{plural(len(first), 'system')} share the first rank on {section.name}, none significantly better than another: {names}.")
-    return told + [f"{result.system} has no score on {result.manifest}: {result.failure}." for result in board.failures]
+    return told + [f"{result.system} has no score on {result.manifest}: {(result.failure or '').rstrip('.')}." for result in board.failures]
 
 
 def section_grid(section: Section) -> tuple[str, tuple[str, ...], list[list[str]]]:
@@ -153,7 +153,7 @@ def _notes(board: Leaderboard) -> list[str]:
                 found.setdefault(note if len(board.manifests) == 1 else f"{section.name}: {note}", []).append(one.system)
     told = [f"{', '.join(systems)}: {note}" if len(systems) < len(board.systems) else note for note, systems in found.items()]
     for section in _sections(board):
-        if section.pairs and not any(pair.p_value is not None and _reachable(section) for pair in section.pairs):
+        if section.pairs and not (_reachable(section, board) and any(pair.p_value is not None for pair in section.pairs)):
             told.append(FEW_UNITS if len(_sections(board)) == 1 else f"{section.name}: {FEW_UNITS}")
     for result in board.failures:
         last = result.last_lines[-1] if result.last_lines else ""
@@ -163,15 +163,27 @@ def _notes(board: Leaderboard) -> list[str]:
     return told + machine_notes(board.results)
 
 
-def _reachable(section: Section) -> bool:
+def _reachable(section: Section, board: Leaderboard) -> bool:
     """Whether as many speakers can reach 5 % at all: with n of them p is at least 2 / 2**n, times the number of pairs after correction."""
-    units = next((one.interval.units for one in section.standings if one.interval is not None), 0)
+    units = next((one.interval.units for one in section.standings if one.interval is not None), None)
+    if units is None:  # no draws were asked for, or there is one unit alone
+        parts = board.manifests if section.name == ALL else (section,)
+        units = sum(part.facts["speakers"] or part.facts["utterances"] for part in parts)
     return units > 30 or 2 / 2**units * len(section.pairs) < 0.05
 
 
 def _cell(text: str) -> str:
-    """Text of strangers inside Markdown: no line may end, no table column or tag may open."""
-    return printable(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "'").replace("*", "\\*")
+    """Text of strangers inside Markdown: no line may end, no table column, tag, link or picture may open."""
+    return (
+        printable(text)
+        .replace("\\", "\\\\")
+        .replace("|", "\\|")
+        .replace("<", "&lt;")
+        .replace("`", "'")
+        .replace("*", "\\*")
+        .replace("[", "\\[")
+        .replace("]", "\\]")
+    )
 
 
 def _inert(text: str) -> str:

@@ -21,11 +21,11 @@ from speechadapt.bench.systems import KINDS, CommandSystem, HypothesesSystem, Sy
 from speechadapt.bench.weights import audio_fingerprint, hypotheses_path, ids_fingerprint, key_of
 from speechadapt.data.hypothesis import Hypothesis
 from speechadapt.data.manifest import Manifest
-from speechadapt.errors import MisuseError, ScoreError
+from speechadapt.errors import ManifestError, MisuseError, ScoreError
 from speechadapt.files import write_json, write_text
 from speechadapt.score.intervals import RESAMPLES
-from speechadapt.score.phrases import listed, plural
-from speechadapt.score.report import score
+from speechadapt.score.phrases import listed, plural, printable
+from speechadapt.score.report import DEFAULT_GROUPS, score
 from speechadapt.text.normalize import choose_normalizer
 
 TEXTS_LOOKED_AT = 200
@@ -81,6 +81,8 @@ def run_bench(
     if strangers := [name for name in again if name not in names]:
         raise MisuseError(f"again names {listed(strangers)}, but the systems are {listed(names, most=50)}. Correct the name.")
     columns = [_column(test_set, matrix) for test_set in matrix.manifests]
+    if nowhere := [field for field in matrix.by if field not in DEFAULT_GROUPS and not any(field in column.by for column in columns)]:
+        raise ScoreError(f"cannot group by {listed(nowhere)}: no utterance of the {len(columns)} manifests has it. Check the spelling.")
     with _locked(store):
         for name in again:
             store.forget(name)
@@ -100,7 +102,12 @@ def normalizer_of(manifest: Manifest) -> str:
 
 
 def _column(test_set: TestSet, matrix: Matrix) -> _Column:
-    manifest = Manifest.read(test_set.path)
+    try:
+        manifest = Manifest.read(test_set.path)
+    except ManifestError as error:
+        if test_set.path.suffix in (".jsonl", ".json"):
+            raise
+        raise ManifestError(f"{error} A benchmark takes manifests; references in another format are for: speechadapt score REFS HYPS") from error
     manifest.name = test_set.name
     normalizer = test_set.normalizer or normalizer_of(manifest)
     by = _fields(manifest, matrix, normalizer)
@@ -125,6 +132,7 @@ def _fields(manifest: Manifest, matrix: Matrix, normalizer: str) -> tuple[str, .
             with contextlib.suppress(ScoreError):
                 check((field,))
                 kept.append(field)
+        check(kept)  # what is wrong beside the groups is told now, not after everything has been decoded
         return tuple(kept)
     return matrix.by
 
@@ -176,7 +184,7 @@ class _Row:
 
     def _say(self, told: str) -> None:
         if self.progress:
-            print(told, file=sys.stderr, flush=True)
+            print(printable(told), file=sys.stderr, flush=True)
 
     def _decode(self, missing: Sequence[_Column], keys: dict[str, str]) -> Outcome:
         """Run the worker; note each manifest that it finishes, with what is known of the process by then."""
@@ -211,7 +219,7 @@ class _Row:
             if memory != facts["memory"]:
                 self.store.finish(name, manifest, keys[manifest], {**facts, "memory": memory})
         if outcome.failure is not None:
-            self._say(f"{name}: failed: {outcome.failure} Its messages: {self.store.log(name)}")
+            self._say(f"{name}: failed: {outcome.failure.rstrip('.')}. Its messages: {self.store.log(name)}")
         return outcome
 
     def _seen(self, outcome: Outcome) -> int | None:

@@ -4,6 +4,7 @@ The parent starts `python -m speechadapt.bench.worker`, writes one line of JSON,
 ended, the worker ends too. Messages go to the parent one line of JSON each; whatever libraries print goes to stderr.
 """
 
+import contextlib
 import importlib
 import json
 import os
@@ -14,6 +15,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
+
+import psutil
 
 from speechadapt.bench.recognizer import Clip, ClipError, Recognizer, Said, peak_memory
 from speechadapt.bench.store import Line, Store, append_lines, read_lines, rewrite_lines
@@ -43,6 +46,10 @@ def main() -> int:
 def _end_with_parent() -> None:
     # not through sys.stdin: Python aborts at its end when a thread still holds that
     if os.read(0, 1) == b"":
+        with contextlib.suppress(psutil.Error):
+            for child in psutil.Process().children(recursive=True):  # also those that left our group
+                with contextlib.suppress(psutil.Error):
+                    child.kill()
         if hasattr(os, "killpg") and os.getpgid(0) == os.getpid():
             os.killpg(0, signal.SIGKILL)  # and every program that this process has started
         os._exit(1)

@@ -65,7 +65,7 @@ def execute(options: argparse.Namespace) -> int:
         print(leaderboard_text(board, fields=fields_of(options.by) if options.by else ("accent",)), end="")
     print(f"leaderboard.json, .md and .csv: {options.out}", file=sys.stderr)
     code = 1 if board.failures else 0
-    if wishes is not None and board.reports:
+    if wishes is not None:
         from speechadapt.report.outputs import write_outputs
 
         sys.stdout.flush()
@@ -111,4 +111,5 @@ def _document(board: "Leaderboard") -> "Document":
     for section in sections_of(board):
         title, head, rows = section_grid(section)
         tables.append(Table(title=title, head=tuple(head), rows=tuple(tuple(row) for row in rows), note=RULE))
-    return reports_document(board.reports, title="Leaderboard", tables=tables, verdict=verdict(board))
+    failures = [(result.system, result.manifest, result.failure or "failed") for result in board.failures]
+    return reports_document(board.reports, title="Leaderboard", tables=tables, verdict=verdict(board), failures=failures)

@@ -37,6 +37,7 @@ def execute(options: argparse.Namespace) -> int:
     from speechadapt.report.document import read_document
     from speechadapt.report.outputs import Wishes, write_outputs
     from speechadapt.report.schema import read_schema
+    from speechadapt.score.phrases import printable
 
     if options.schema:
         print(json.dumps(read_schema(options.schema), indent=2))
@@ -55,7 +56,7 @@ def execute(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(document.to_json(), ensure_ascii=False, indent=2))
     elif not printed:
-        print("\n".join(document.sentences))
+        print("\n".join(map(printable, document.sentences)))
     sys.stdout.flush()
     return code
 

@@ -102,14 +102,17 @@ def parse_condition(text: str) -> Condition:
 
 
 def check_conditions(document: Document, conditions: Sequence[Condition]) -> list[Finding]:
-    """Judge every condition on every set it is about.
+    """Judge every condition on every set it is about; on one that has no score nothing is known, which fails.
 
     Raises:
         MisuseError: a metric, set, field or value that the document does not have; the message lists those it has.
     """
-    return [
-        Finding(condition=condition, set=one.name, value=_value(condition, one)) for condition in conditions for one in _sets(document, condition)
-    ]
+    findings = []
+    for condition in conditions:
+        findings += [Finding(condition=condition, set=one.name, value=_value(condition, one)) for one in _sets(document, condition)]
+        about = condition.sets or ("test",)
+        findings += [Finding(condition=condition, set=name, value=None) for name, _ in document.failures if name in about or "test" in about]
+    return findings
 
 
 def set_values(one: ReportSet) -> dict[str, float | None]:
@@ -197,9 +200,11 @@ def _value(condition: Condition, one: ReportSet) -> float | None:
 
 
 def _sets(document: Document, condition: Condition) -> list[ReportSet]:
-    for name in condition.sets:
-        if name not in (*ROLES, *(one.name for one in document.sets)):
-            known = _names([*(one.name for one in document.sets), *ROLES])
+    here = [*(one.name for one in document.sets), *(name for name, _ in document.failures)]
+    roles = [role for role in ROLES if any(one.role == role for one in document.sets) or (role == "test" and document.failures)]
+    for name in condition.sets or ("test",):
+        if name not in (*here, *roles):
+            known = _names(list(dict.fromkeys([*here, *roles])))
             raise MisuseError(f'--fail-if "{condition.text}": no set "{name}". There are: {known}. A group is written field=value.')
     if not condition.sets:
         return [one for one in document.sets if one.role == "test"]

@@ -16,6 +16,7 @@ from speechadapt.score.report import ScoreReport
 from speechadapt.score.verdict import ComparisonSet, exit_code, overall_verdict
 
 MAKE_REPORT = "Make one with: speechadapt score REFS HYPS --out FILE"
+OF_A_BENCH = "of a benchmark, whose report is written by: speechadapt bench ... --html FILE. A file of its reports/ can be given here."
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +92,7 @@ class Document:
         tables: further tables, shown after the verdict, such as a leaderboard.
         source: the run folder, or the file, it was read from.
         verdict: sentences in place of those that follow from `sets`.
+        failures: names of sets that have no score, and why.
     """
 
     title: str
@@ -101,6 +103,7 @@ class Document:
     tables: tuple[Table, ...] = ()
     source: Path | None = None
     verdict: tuple[str, ...] = ()
+    failures: tuple[tuple[str, str], ...] = ()
 
     @property
     def entries(self) -> tuple[ComparisonSet, ...]:
@@ -148,6 +151,8 @@ def read_document(path: Path | str) -> Document:
         return _titled(path.stem, (_bare(ComparisonSet.from_json(value, str(path))),), path)
     if isinstance(value, dict) and "system" in value:
         return report_document(ScoreReport.from_json(value, str(path)), source=path)
+    if isinstance(value, dict) and {"overall", "manifests", "systems"} <= set(value):
+        raise ScoreError(f"{path}: {OF_A_BENCH}")
     raise ScoreError(f"{path}: neither a score report nor a comparison. {MAKE_REPORT}")
 
 
@@ -164,19 +169,28 @@ def comparison_document(entry: ComparisonSet, base: ScoreReport, adapted: ScoreR
     return Document(title=title, sets=(one,), provenance=_provenance([one]), source=source)
 
 
-def reports_document(reports: Sequence[ScoreReport], *, title: str, tables: Sequence[Table] = (), verdict: Sequence[str] = ()) -> Document:
+def reports_document(
+    reports: Sequence[ScoreReport],
+    *,
+    title: str,
+    tables: Sequence[Table] = (),
+    verdict: Sequence[str] = (),
+    failures: Sequence[tuple[str, str, str]] = (),
+) -> Document:
     """The document of several scores side by side, such as a benchmark: every one is a set, named by system and manifest.
 
     Args:
-        reports: at least one; no two of the same system on the same manifest.
+        reports: no two of the same system on the same manifest.
         title: its heading.
         tables: what compares them, such as a leaderboard; shown first.
         verdict: sentences that stand above it.
+        failures: system, manifest and reason where there is no report.
     """
     sets = tuple(
         ReportSet(name=f"{report.system} on {report.manifest}", role="test", manifest=report.manifest_path, report=report) for report in reports
     )
-    return Document(title=title, sets=sets, provenance=_provenance(sets), tables=tuple(tables), verdict=tuple(verdict))
+    failed = tuple((f"{system} on {manifest}", why) for system, manifest, why in failures)
+    return Document(title=title, sets=sets, provenance=_provenance(sets), tables=tuple(tables), verdict=tuple(verdict), failures=failed)
 
 
 def run_document(run: Run, entries: Sequence[ComparisonSet]) -> Document:
@@ -233,6 +247,8 @@ def flatten(value: Any, name: str = "") -> list[tuple[str, str]]:
 
 def _run_document(folder: Path) -> Document:
     run = Run(folder=folder)
+    if (folder / "leaderboard.json").is_file() and not run.comparison.is_file():
+        raise ScoreError(f"{folder}: {OF_A_BENCH}")
     if not run.comparison.is_file():
         more = "go on with it by: speechadapt run RECIPE --resume" if (folder / "settings.json").is_file() else "give a run folder or a report"
         raise ScoreError(f"{folder}: no comparison.json in it, so it has no verdict to report; {more}.")

@@ -17,7 +17,7 @@ def junit_xml(document: Document, findings: Sequence[Finding] = (), *, fail_on_r
     """The document as test results.
 
     Args:
-        document: each of its sets is a test case, which fails where a test set got significantly worse.
+        document: each of its sets is a test case, which fails where a test set got significantly worse; one without a score is an error.
         findings: each is a test case of its own.
         fail_on_regression: guards that got significantly worse fail, too.
     """
@@ -29,6 +29,9 @@ def junit_xml(document: Document, findings: Sequence[Finding] = (), *, fail_on_r
             _failure(case, "regression", one.comparison.sentence if one.comparison else "")
         lines = [_sentence(one), *(f"{name} {value:.6g}" for name, value in set_values(one).items() if value is not None)]
         ElementTree.SubElement(case, "system-out").text = _text("\n".join(lines))
+    for name, why in document.failures:
+        case = _case(sets, SUITES["sets"], f"{name} (test)")
+        ElementTree.SubElement(case, "error", type="no score", message=_text(why)).text = _text(why)
     if findings:
         conditions = _suite(root, SUITES["conditions"], None)
         for finding in findings:
@@ -38,7 +41,8 @@ def junit_xml(document: Document, findings: Sequence[Finding] = (), *, fail_on_r
     for suite in root:
         cases = suite.findall("testcase")
         suite.set("tests", str(len(cases)))
-        suite.set("failures", str(sum(case.find("failure") is not None for case in cases)))
+        for name in ("failure", "error"):
+            suite.set(f"{name}s", str(sum(case.find(name) is not None for case in cases)))
     for name in ("tests", "failures", "errors"):
         root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
     ElementTree.indent(root)

@@ -11,6 +11,7 @@ from speechadapt.report.junit import junit_xml, regressed
 from speechadapt.report.markdown import document_markdown
 from speechadapt.report.page import html_page
 from speechadapt.report.tables_csv import groups_csv, utterances_csv
+from speechadapt.score.phrases import printable
 
 STDOUT = Path("-")
 
@@ -64,7 +65,7 @@ def write_outputs(document: Document, wishes: Wishes) -> int:
             f"FAILED: {one.role} {one.name} got worse: {one.comparison.sentence}" for one in document.sets if regressed(one) and one.comparison
         ]
     for sentence in failed:
-        print(sentence, file=sys.stderr)
+        print(printable(sentence), file=sys.stderr)
     return int(bool(failed))
 
 

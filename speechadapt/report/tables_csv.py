@@ -29,7 +29,7 @@ GROUP_HEAD = (
     "delta_high",
     "verdict",
 )
-FORMULA = re.compile(r"^[=+\-@\t\r]")
+FORMULA = re.compile(r"^[=+\-@\t\r\n]")
 NUMBER = re.compile(r"^[-+]?\d+(\.\d+)?([eE][-+]?\d+)?$")
 Cell = str | int | float | None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import http.server
 import json
 import os
@@ -23,6 +24,7 @@ import pytest
 from test_architecture import HEAVY
 
 from speechadapt.bench.matrix import matrix_from_flags
+from speechadapt.bench.process import run_worker
 from speechadapt.bench.run import normalizer_of, run_bench
 from speechadapt.cli import main
 from speechadapt.data.hypothesis import read_hypotheses
@@ -90,7 +92,7 @@ def serving(text: str) -> Iterator[str]:
 
 
 def test_a_matrix_in_which_some_fail_and_the_others_finish(bench: Callable[..., tuple[int, str, str]], corpus: Path, program: Program) -> None:
-    crash = program("crash.py", "import sys; print('out of luck', file=sys.stderr); sys.exit(3)")
+    crash = program("crash.py", "import sys; print('out of luck\\x1b', file=sys.stderr); sys.exit(3)")
     killed = "import os; os.kill(os.getppid(), 9)"  # the system's own process, as the kernel does when memory runs out
     hang = program("hang.py", "import pathlib, os, time; pathlib.Path('hang.txt').write_text(str(os.getpid())); time.sleep(300)")
     write_old(corpus, {"u0": "we call it bear", "u1": "the old boat", "u9": "of another test"})
@@ -107,15 +109,16 @@ def test_a_matrix_in_which_some_fail_and_the_others_finish(bench: Callable[..., 
         assert shown["crash"][:3] == ["-", "crash", "failed"]
         assert shown["hang"][:3] == ["-", "hang", "failed"]
         assert re.search(
-            r'crash failed on test: utterance "u0": python[\d.]*: exit 3 \(out of luck\)\. Try the command by hand\. See logs/crash', out
+            r'crash failed on test: utterance "u0": python[\d.]*: exit 3 \(out of luck�\)\. Try the command by hand\. See logs/crash', out
         )
         assert "hang failed on test: not done within its limit of 6 s, and ended. See logs/hang.txt." in out
         assert 'old: no hypothesis in old.jsonl for 4 utterances, counted as empty: "u2", "u3", "u4", "u5".' in out
         assert re.search(r"^accent +hindi +3 +9 +0.0 %", out, re.MULTILINE)
         assert "hang: failed: not done within its limit" in err
+        assert "\x1b" not in out + err, "what a program prints does not drive the terminal"
         assert "out of luck" in (corpus / "out/logs/crash.txt").read_text()
         assert (corpus / "hang.txt").is_file(), "it had begun"
-        wait_for(lambda: ended(int((corpus / "hang.txt").read_text())))  # what a system has started ends with it
+        assert ended(int((corpus / "hang.txt").read_text())), "what a system has started ends with it"
 
         board = json.loads((corpus / "out/leaderboard.json").read_text())
         (section,) = board["manifests"]
@@ -146,6 +149,75 @@ def test_a_matrix_in_which_some_fail_and_the_others_finish(bench: Callable[..., 
         assert (code, calls(corpus)) == (1, before)
         assert "3 of 6 results were there already." in err
         assert again.splitlines()[4:7] == out.splitlines()[4:7]
+
+
+FAMILY = """
+import os, pathlib, subprocess, sys, time
+for own in (False, True) if len(sys.argv) == 2 else ():
+    subprocess.Popen([sys.executable, __file__, sys.argv[1], "child"], start_new_session=own)
+pathlib.Path(f"pid-{os.getpid()}.txt").touch()
+time.sleep(300)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "setsid"), reason="sessions are known to POSIX alone")
+def test_nothing_that_a_system_has_started_is_left_when_its_row_is_closed(corpus: Path, program: Program) -> None:
+    matrix = matrix_from_flags([f"hang=command:{' '.join(program('hang.py', FAMILY))} {{audio}}"], [str(corpus / "test.jsonl")])
+    (system,) = matrix.systems
+    system = dataclasses.replace(system, folder=corpus)
+    manifest = {"name": "test", "path": str(corpus / "test.jsonl"), "audio": "x", "utterances": 6}
+    job = {"system": system.to_json(), "out": str(corpus / "out"), "manifests": [manifest], "threads": None}
+
+    def tell(message: dict[str, Any]) -> None:
+        if message["event"] == "begun":
+            wait_for(lambda: len(list(corpus.glob("pid-*.txt"))) == 3)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_worker(job, limit=300, threads=None, log=corpus / "log.txt", tell=tell)
+    started = [int(path.stem.removeprefix("pid-")) for path in corpus.glob("pid-*.txt")]
+    assert [ended(number) for number in started] == [True, True, True], "now, not some time later"
+
+
+def test_a_system_without_a_score_stands_in_every_report(bench: Callable[..., tuple[int, str, str]], corpus: Path) -> None:
+    code, _, err = bench(HEAD + OLD, "--html", str(corpus / "a.html"), "--junit", str(corpus / "a.xml"), "--fail-if", "wer[old on test] > 0.5")
+    assert code == 1
+    assert "FAILED: fail if wer[old on test] > 0.5 on old on test: wer is not known" in err
+    assert "old has no score on test: " in (corpus / "a.html").read_text()
+    assert '<testsuites name="Leaderboard" tests="2" failures="1" errors="1">' in (corpus / "a.xml").read_text()
+
+
+def test_a_field_that_no_manifest_has_is_not_passed_over(bench: Callable[..., tuple[int, str, str]], corpus: Path) -> None:
+    (corpus / "other.jsonl").write_text((corpus / "test.jsonl").read_text())
+    write_old(corpus, {"u0": "we call it bear"})
+    code, out, err = bench('manifests = ["test.jsonl", "other.jsonl"]\nby = ["accent", "acent"]\n' + OLD)
+    assert (code, out) == (1, "")
+    assert 'cannot group by "acent": no utterance of the 2 manifests has it. Check the spelling.' in err
+
+
+def test_references_in_another_format_are_told_where_they_belong(bench: Callable[..., tuple[int, str, str]], corpus: Path) -> None:
+    (corpus / "test.stm").write_text("u0 1 s0 0.0 1.0 we call it bear\n")
+    write_old(corpus, {"u0": "we call it bear"})
+    code, out, err = bench('manifests = ["test.stm"]\n' + OLD)
+    assert (code, out) == (1, "")
+    assert "test.stm, line 1: not valid JSON" in err
+    assert "A benchmark takes manifests; references in another format are for: speechadapt score REFS HYPS\n" in err
+
+
+def test_without_draws_nobody_is_told_of_too_few_speakers(bench: Callable[..., tuple[int, str, str]], corpus: Path) -> None:
+    write_old(corpus, {"u0": "we call it bear"})
+    both = HEAD + OLD + OLD.replace("systems.old", "systems.same")
+    assert "too few speakers" not in bench(both, "--resamples", "0")[1], "six can reach 2 / 2**6"
+    rows = (corpus / "test.jsonl").read_text().splitlines(keepends=True)
+    (corpus / "test.jsonl").write_text("".join(rows[:5]))
+    assert "There are too few speakers" in bench(both, "--resamples", "0")[1]
+
+
+def test_markdown_of_a_failure_opens_no_picture(bench: Callable[..., tuple[int, str, str]], corpus: Path) -> None:
+    assert bench(HEAD + OLD.replace("old.jsonl", "![a](b).jsonl"))[0] == 1
+    shown = (corpus / "out/leaderboard.md").read_text()
+    assert "!\\[a\\](b)" in shown
+    assert "![a](b)" not in shown
 
 
 def test_a_second_run_decodes_nothing_and_says_so(bench: Callable[..., tuple[int, str, str]], corpus: Path) -> None:
@@ -234,6 +306,16 @@ def test_it_goes_on_after_kill_9_where_it_stopped(victim: str, bench: Callable[.
     assert f"right: goes on with test after {done} of 6 utterances" in err
     assert calls(corpus) == before + 1 + 6 - done, "what is missing, and a clip to warm up"
     assert out.splitlines()[4].split()[:4] == ["1", "right", "0.0", "%"]
+
+
+@pytest.mark.skipif(not hasattr(os, "setsid"), reason="sessions are known to POSIX alone")
+def test_kill_9_leaves_no_program_behind(corpus: Path, program: Program) -> None:
+    (corpus / "bench.toml").write_text(HEAD + command("hang", program("hang.py", FAMILY)))
+    with start(corpus) as running:
+        wait_for(lambda: len(list(corpus.glob("pid-*.txt"))) == 3)
+        running.kill()
+        running.communicate(timeout=60)
+    wait_for(lambda: all(ended(int(path.stem.removeprefix("pid-"))) for path in corpus.glob("pid-*.txt")))
 
 
 def test_two_benches_in_one_folder_are_refused(bench: Callable[..., tuple[int, str, str]], corpus: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import time
@@ -22,14 +23,15 @@ Program = Callable[[str, str], list[str]]
 
 @pytest.fixture
 def said(corpus: Path) -> Iterator[Callable[..., list[Said]]]:
-    """`said(command, rows=2, **settings)`: what a command says for the first clips."""
+    """`said(command, rows=2, **settings)`: what a command says for the first clips, without the times."""
     closing = []
 
     def run(command: list[str] | str, rows: int = 2, **settings: object) -> list[Said]:
         recognizer = load(system(corpus, command, **settings))
         closing.append(recognizer.close)
         manifest = Manifest.read(corpus / "test.jsonl")
-        return recognizer.decode(recognizer.prepare([Clip(manifest=manifest, utterance=row) for row in manifest[:rows]]))
+        found = recognizer.decode(recognizer.prepare([Clip(manifest=manifest, utterance=row) for row in manifest[:rows]]))
+        return [dataclasses.replace(one, seconds=None) for one in found]
 
     yield run
     for close in closing:
@@ -172,6 +174,26 @@ def test_the_memory_is_that_of_the_program(corpus: Path, program: Program) -> No
     recognizer.decode(recognizer.prepare([Clip(manifest=manifest, utterance=manifest[0])]))
     recognizer.close()
     assert 100 << 20 < recognizer.memory()["program"] < 200 << 20
+
+
+def test_what_a_program_leaves_behind_is_not_its_time(corpus: Path, program: Program) -> None:
+    code = (
+        "import pathlib, subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(300)'])\n"  # it holds stdout and stderr open
+        "pathlib.Path('child.txt').write_text(str(child.pid))\n"
+        "print('the text')\n"
+    )
+    recognizer = load(system(corpus, [*program("leaves.py", code), "{audio}"]))
+    manifest = Manifest.read(corpus / "test.jsonl")
+    prepared = recognizer.prepare([Clip(manifest=manifest, utterance=manifest[0])])
+    begun = time.monotonic()
+    (one,) = recognizer.decode(prepared)
+    took = time.monotonic() - begun
+    recognizer.close()
+    psutil.Process(int((corpus / "child.txt").read_text())).kill()
+    assert one.text == "the text"
+    assert one.seconds is not None
+    assert 0 < one.seconds < took - 0.9, "the second in which nothing more came is ours"
 
 
 def test_what_it_runs_is_told(corpus: Path, python: str) -> None:

@@ -100,6 +100,17 @@ def test_fail_on_regression(folder: Path, capsys: pytest.CaptureFixture[str]) ->
     assert main(["compare", "test.jsonl", "bad.jsonl", "good.jsonl", "--normalizer", "raw", "--fail-on-regression"]) == 0
 
 
+def test_names_of_strangers_do_not_drive_the_terminal(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([*SCORE, "--out", "r.json"])
+    capsys.readouterr()
+    Path("r.json").write_text(json.dumps({**json.loads(Path("r.json").read_text()), "system": "\x1b]0;a\x07", "manifest": "b\x1b[31m"}))
+    assert main(["report", "r.json", "--fail-if", "wer > 0.1"]) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith('�]0;a� on "b�[31m": WER 22.2 %')
+    assert "FAILED: fail if wer > 0.1 on b�[31m: wer is 0.222222" in err
+    assert "\x1b" not in out + err
+
+
 def test_report_makes_a_page_beside(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main([*SCORE, "--out", "r.json"])
     capsys.readouterr()

@@ -7,7 +7,7 @@ import pytest
 
 from speechadapt.errors import MisuseError
 from speechadapt.report.conditions import Condition, check_conditions, parse_condition, set_values
-from speechadapt.report.document import Document, read_document, report_document
+from speechadapt.report.document import Document, read_document, report_document, reports_document
 from speechadapt.score.report import ScoreReport
 
 
@@ -101,7 +101,8 @@ def test_what_cannot_be_judged_fails(document: Document) -> None:
     ("text", "message"),
     [
         ("wr > 1", 'no metric "wr" here. There are: wer, cer, insertion_rate,'),
-        ("wer[nowhere] > 1", 'no set "nowhere". There are: test, test, guard. A group is written field=value.'),
+        ("wer[nowhere] > 1", 'no set "nowhere". There are: test. A group is written field=value.'),
+        ("delta[guard] > 0", 'no set "guard". There are: test. A group is written field=value.'),
         ("wer[dialect=x] > 1", '"test" is not grouped by dialect. There are: accent, speaker.'),
         ("wer[accent=east] > 1", 'no accent "east" in "test". There are: north, south.'),
         ("p_value[accent=north] > 1", 'no metric "p_value" here. There are: wer, cer,'),
@@ -127,6 +128,21 @@ def test_a_guard_is_asked_only_by_name(run_folder: Path, tmp_path: Path) -> None
         text: [one.set for one in check_conditions(document, [parse_condition(text)])] for text in ("wer > 0", "wer[guard] > 0", "wer[standard] > 0")
     }
     assert found == {"wer > 0": ["test"], "wer[guard] > 0": ["standard"], "wer[standard] > 0": ["standard"]}
+
+
+def test_a_condition_on_what_has_no_score_fails(reports: tuple[ScoreReport, ScoreReport]) -> None:
+    document = reports_document(reports[:1], title="Two", failures=[("lost", "test", "exit 3")])
+    (name,) = (one.name for one in document.sets)
+    found = {
+        text: [(one.set, one.failed) for one in check_conditions(document, [parse_condition(text)])]
+        for text in ("wer > 9", "wer[lost on test] > 9", f'wer["{name}"] > 9', "wer[accent=north] > 9")
+    }
+    assert found == {
+        "wer > 9": [(name, False), ("lost on test", True)],
+        "wer[lost on test] > 9": [("lost on test", True)],
+        f'wer["{name}"] > 9': [(name, False)],
+        "wer[accent=north] > 9": [(name, False), ("lost on test", True)],
+    }
 
 
 def test_a_comparison_alone_knows_less(run_folder: Path, tmp_path: Path) -> None:

@@ -28,6 +28,13 @@ def test_a_run(run_folder: Path) -> None:
     assert document.provenance[:3] == (("time", "2026-11-24T10:36:04+00:00"), ("command", "speechadapt run"), ("Python", "3.11.7"))
 
 
+def test_a_benchmark_is_told_where_its_report_comes_from(tmp_path: Path) -> None:
+    write_json(tmp_path / "leaderboard.json", {"overall": {}, "manifests": [], "systems": {}, "results": []})
+    for path in (tmp_path, tmp_path / "leaderboard.json"):
+        with pytest.raises(ScoreError, match=r"of a benchmark, whose report is written by: speechadapt bench \.\.\. --html FILE"):
+            read_document(path)
+
+
 def test_its_comparison_brings_the_whole_run(run_folder: Path) -> None:
     assert read_document(run_folder / "comparison.json") == read_document(run_folder)
 

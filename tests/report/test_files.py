@@ -74,7 +74,8 @@ def test_csv_of_strangers_is_read_back_and_runs_nothing(hostile: Document) -> No
 
 
 @pytest.mark.parametrize(
-    ("text", "cell"), [("=1+1", "'=1+1"), ("@SUM(A1)", "'@SUM(A1)"), ("-cmd", "'-cmd"), ("-1.5", "-1.5"), ("a=1", "a=1"), ("+", "'+")]
+    ("text", "cell"),
+    [("=1+1", "'=1+1"), ("@SUM(A1)", "'@SUM(A1)"), ("-cmd", "'-cmd"), ("-1.5", "-1.5"), ("a=1", "a=1"), ("+", "'+"), ("\n=1+1", "'\n=1+1")],
 )
 def test_formulas_are_text(text: str, cell: str, reports: tuple[ScoreReport, ScoreReport]) -> None:
     odd = dataclasses.replace(reports[0], system=text)
@@ -134,6 +135,15 @@ def test_junit_of_a_set_that_got_worse(role: str, strict: bool, failures: str) -
     document = comparison_document(make_entry(base, worse, role=role), base, worse)
     root = check_junit(junit_xml(document, fail_on_regression=strict))
     assert root.attrib["failures"] == failures
+
+
+def test_junit_of_a_system_without_a_score(reports: tuple[ScoreReport, ScoreReport]) -> None:
+    document = reports_document(reports[:1], title="Two", failures=[("lost", "test", "exit 3 (\x1b[31m)")])
+    root = ElementTree.fromstring(junit_xml(document))
+    assert [root.get(name) for name in ("tests", "failures", "errors")] == ["2", "0", "1"]
+    (error,) = root.iter("error")
+    assert (error.get("type"), error.get("message")) == ("no score", "exit 3 (⟨U+001B⟩[31m)")
+    assert [case.get("name") for case in root.iter("testcase") if case.find("error") is not None] == ["lost on test (test)"]
 
 
 def test_junit_of_strangers(hostile: Document) -> None:
