@@ -311,8 +311,8 @@ def _markdown_table(rows: Sequence[Sequence[str]], head: Sequence[str]) -> str:
 
 
 def _cell(text: str) -> str:
-    """Text of strangers inside Markdown: no line may end, no table column or tag may open."""
-    return printable(text).replace("|", "\\|").replace("<", "&lt;").replace("`", "'")
+    """Text of strangers inside Markdown: no line may end, no table column, tag, link or picture may open."""
+    return printable(text).replace("|", "\\|").replace("<", "&lt;").replace("`", "'").replace("](", "]\\(")
 
 
 def _ids(ids: tuple[str, ...]) -> str:

@@ -249,7 +249,7 @@ def _legend(table: GroupTable) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    return printable(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "'").replace("*", "\\*")
+    return printable(text).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "'").replace("*", "\\*").replace("](", "]\\(")
 
 
 def _inert(text: str) -> str:

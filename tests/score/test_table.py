@@ -108,3 +108,8 @@ def test_a_thousand_groups_are_counted_not_printed(make_report: Callable[..., Sc
     shown = table_text(table).splitlines()
     assert len(shown) == 2 + 1 + 40 + 1
     assert shown[-1] == "(960 more values of speaker)"
+
+
+def test_a_group_that_would_be_a_picture_is_text_in_markdown(make_report: Callable[..., ScoreReport]) -> None:
+    report = make_report([("a", "![x](http://example.org/x.png)", "one two", "one"), ("b", "s2", "three", "three")], by=("speaker",))
+    assert "![x]\\(http" in table_markdown(group_table({"x": report}, ["speaker"]))
