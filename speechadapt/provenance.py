@@ -27,7 +27,9 @@ def code_revision() -> str | None:
         return None
     try:
         commit = subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True)
-        changed = subprocess.run(["git", "--no-optional-locks", "-C", root, "status", "--porcelain"], capture_output=True, text=True, timeout=10, check=True)
+        changed = subprocess.run(
+            ["git", "--no-optional-locks", "-C", root, "status", "--porcelain"], capture_output=True, text=True, timeout=10, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return commit.stdout.strip() + ("+changes" if changed.stdout.strip() else "")
