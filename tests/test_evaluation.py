@@ -201,8 +201,8 @@ def test_clips_of_a_ctc_model_are_padded_to_the_longest_of_their_batch(ctc: Spee
         ),
         (
             "whisper",
-            DecodeSettings(words=True, lm="english.arpa"),
-            "word times and a language model asked of {id}, which is no CTC model and has none. Use a CTC model or leave it out.",
+            DecodeSettings(lm="english.arpa"),
+            "a language model asked of {id}, which is no CTC model and has none. Use a CTC model or leave it out.",
         ),
         (
             "whisper",

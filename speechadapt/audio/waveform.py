@@ -31,6 +31,12 @@ STREAMED_SIZE = 0x7FFF0000
 AudioSource = Path | str | bytes | io.IOBase
 DEEP = ("PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ALAC_20", "ALAC_24", "ALAC_32")
 """Libsndfile's names of samples that 16 bits do not hold."""
+LEAST_MISSING: Seconds = 0.5
+"""A file that holds less than its header promises by more than this was cut off."""
+UNKNOWN_LENGTH: Seconds = 1e9
+"""Programs that write FLAC into a pipe do not know its length, and libsndfile gives the largest number there."""
+MOST_VALUES = 1 << 21
+"""Values, those of all channels counted, that are decoded at a time: 8 MB."""
 PIECE = 1 << 16
 """Samples that are copied at a time."""
 
@@ -113,6 +119,51 @@ class Recording:
             bad = int(np.count_nonzero(~np.isfinite(mono)))
             raise AudioError("not-finite", f"{self.name}: {bad} of {len(mono)} samples are NaN or infinite. Write the file again from its source.")
         return resample(mono, self.info.sampling_rate, sampling_rate)
+
+    def blocks(self, block: Seconds = 10.0) -> Iterator[Waveform]:
+        """Read from the beginning to the end, piece by piece, as `read_waveform` would at 16 kHz, so that hours need no memory.
+
+        Args:
+            block: at most about so many seconds at a time; fewer where there are many channels or a high rate.
+
+        Yields:
+            float32, shape (samples,), mono, 16 kHz, one piece after the other.
+
+        Raises:
+            AudioError: reason truncated (decoding stops, or the file holds less than its header says), empty or not-finite.
+        """
+        rate = self.info.sampling_rate
+        most = max(1, min(round(block * rate), MOST_VALUES // self.info.channels))
+        stream = None if rate == SAMPLING_RATE else soxr.ResampleStream(rate, SAMPLING_RATE, 1, dtype="float32", quality="HQ")
+        read = 0
+        if self._file.tell():
+            self._file.seek(0)
+        while True:
+            try:
+                samples: NDArray[np.float32] = self._file.read(most, dtype="float32", always_2d=True)
+            except (soundfile.SoundFileError, RuntimeError) as error:
+                raise AudioError(
+                    "truncated", f"{self.name}: decoding stopped at {read / rate:.2f} s ({_sentence(error)}). Send the whole file."
+                ) from error
+            read += len(samples)
+            mono = samples[:, 0] if self.info.channels == 1 else samples.mean(axis=1)
+            if not np.isfinite(mono).all():
+                bad = int(np.count_nonzero(~np.isfinite(mono)))
+                raise AudioError(
+                    "not-finite",
+                    f"{self.name}: {bad} samples before {read / rate:.2f} s are NaN or infinite. Write the file again from its source.",
+                )
+            done = len(samples) < most
+            sound = mono if stream is None else stream.resample_chunk(np.ascontiguousarray(mono), last=done)
+            if len(sound):
+                yield np.clip(sound, -1.0, 1.0)
+            if done:
+                break
+        if not read:
+            raise AudioError("empty", f"{self.name}: no samples in it. Send a recording.")
+        promised = self.info.duration + self.info.missing
+        if promised < UNKNOWN_LENGTH and promised - read / rate > LEAST_MISSING:
+            raise AudioError("truncated", f"{self.name}: its header promises {promised:.2f} s, it holds {read / rate:.2f} s. Send the whole file.")
 
     def read_channels(self, *, offset: Seconds = 0.0, duration: Seconds | None = None) -> NDArray[np.float32]:
         """Read a segment as it lies in the file: every channel, at the file's own rate.

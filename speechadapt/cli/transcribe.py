@@ -19,6 +19,8 @@ EXAMPLE = """
 speechadapt transcribe talk.wav --base openai/whisper-tiny.en
 speechadapt transcribe a.flac b.mp3 --adapter runs/quickstart/adapter --out both.jsonl
 speechadapt transcribe talk.wav --adapter runs/quickstart/adapter --out talk.srt
+speechadapt transcribe talk.wav --base openai/whisper-tiny.en --timestamps word --json
+speechadapt transcribe talk.wav --base openai/whisper-tiny.en --prompt "With Siobhan and Nguyen." --temperature 0.2
 speechadapt transcribe talk.wav --base facebook/wav2vec2-base-960h --words --json
 speechadapt transcribe talk.wav --base facebook/wav2vec2-base-960h --lm english.arpa
 speechadapt transcribe --manifest data/test.jsonl --adapter runs/quickstart/adapter --window short --out adapted.jsonl
@@ -42,7 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lm", type=Path, metavar="FILE", help="n-gram language model, ARPA or KenLM's binary (CTC models; extra: lm)")
     parser.add_argument("--lm-weight", type=float, metavar="X", help="of the language model against the audio (default: 1)")
     parser.add_argument("--word-score", type=float, metavar="X", help="what each word adds to a text's score (default: 0)")
-    parser.add_argument("--words", action="store_true", help="add each word's times to --json and .jsonl (CTC models)")
+    parser.add_argument("--timestamps", choices=("segment", "word"), help="sentences with their times; word: each word's times as well")
+    parser.add_argument("--words", action="store_true", help="add each word's times to --json and .jsonl, and leave the segments as they are")
+    parser.add_argument("--prompt", metavar="TEXT", help="what was said before, for names and spelling (Whisper)")
+    parser.add_argument("--temperature", type=float, metavar="T", help="0 takes the likeliest tokens, above it up to 1 they are drawn (Whisper)")
+    parser.add_argument(
+        "--vad",
+        action=argparse.BooleanOptionalAction,
+        help="find speech by Silero's network, so that silence gives no text (default: where the extra vad is installed)",
+    )
     parser.add_argument("--device", metavar="D", help="cpu, cuda or cuda:1 (default: the best there is)")
     parser.add_argument("--out", type=Path, metavar="F", help="write to a file: .txt, .jsonl (hypotheses), .srt or .vtt (one recording)")
     parser.add_argument("--json", action="store_true", help="print a list of objects instead of text")
@@ -72,6 +82,14 @@ def _check(options: argparse.Namespace) -> None:
         raise MisuseError(f'--out {options.out}: ends in "{suffix}", must end in one of {", ".join(SUFFIXES)}. Change the name.')
     if options.words and (options.manifest or not (options.json or suffix == ".jsonl")):
         raise MisuseError("--words: only recordings have them, in --json or in a .jsonl file. Add --json or --out FILE.jsonl, without --manifest.")
+    if options.timestamps and (options.manifest or not (options.json or suffix in (".jsonl", *SUBTITLES))):
+        raise MisuseError(
+            "--timestamps: only recordings have them, in --json, a .jsonl file or subtitles. Add --json or --out FILE.srt, without --manifest."
+        )
+    if options.vad is not None and options.manifest:
+        raise MisuseError("--vad: the utterances of a manifest are heard whole. Leave it out.")
+    if options.temperature is not None and not 0 <= options.temperature <= 1:
+        raise MisuseError(f"--temperature {options.temperature}: must be from 0 to 1. 0 takes the likeliest tokens.")
     if suffix in SUBTITLES and (options.manifest or len(options.audio) != 1):
         raise MisuseError(f"--out {options.out}: subtitles are for one recording. Give one, or write .jsonl.")
 
@@ -96,7 +114,13 @@ def _manifest(options: argparse.Namespace) -> int:
 def _settings(options: argparse.Namespace) -> "DecodeSettings":
     from speechadapt.models.speech_model import DecodeSettings
 
-    given = {"lm": options.lm and str(options.lm), "lm_weight": options.lm_weight, "word_score": options.word_score}
+    given = {
+        "lm": options.lm and str(options.lm),
+        "lm_weight": options.lm_weight,
+        "word_score": options.word_score,
+        "prompt": options.prompt,
+        "temperature": options.temperature,
+    }
     beam = options.beam or (LM_BEAM if options.lm else 1)
     return DecodeSettings(window=options.window, beam=beam, **{name: value for name, value in given.items() if value is not None})
 
@@ -110,18 +134,25 @@ def _recordings(options: argparse.Namespace) -> int:
         revision=options.revision,
         language=options.language,
         device=options.device,
+        vad=options.vad,
         settings=_settings(options),
     )
-    # a CTC model knows when each word was said, so its subtitles are cut by words; Whisper's are its segments
-    by_word = options.out is not None and options.out.suffix in SUBTITLES and transcriber.model.family == "ctc"
+    by_word = options.out is not None and options.out.suffix in SUBTITLES and options.timestamps != "segment"
+    words = options.words or options.timestamps == "word"
+    told = False
     rows: list[dict[str, Any]] = []
     lines: list[Line] = []
     failed = 0
     for path in options.audio:
         try:
-            transcript = transcriber.transcribe(path, words=options.words or by_word)
-            rows.append(_row(path, transcript, options.words))
+            transcript = transcriber.transcribe(path, timestamps=options.timestamps, words=words or by_word)
+            rows.append(_row(path, transcript, words))
             lines += _lines(transcript, by_word)
+            if transcript.cut_by == "quiet" and options.vad is None and not told:
+                told = True
+                print("speechadapt transcribe: silence was heard too, as the extra vad is not installed; --no-vad hides this line.", file=sys.stderr)
+            if transcript.dropped:
+                print(f"speechadapt transcribe: {path}: {transcript.dropped} pieces without speech dropped.", file=sys.stderr)
         except AudioError as error:
             failed += 1
             print(f"speechadapt transcribe: {error}", file=sys.stderr)
@@ -136,7 +167,8 @@ def _row(path: Path, transcript: "Transcript", words: bool) -> dict[str, Any]:
         | ({"words": [dataclasses.asdict(word) for word in s.words]} if words else {})
         for s in transcript.segments
     ]
-    return {"id": str(path), "text": transcript.text, "segments": segments}
+    row: dict[str, Any] = {"id": str(path), "text": transcript.text, "duration": transcript.duration, "segments": segments}
+    return row | {"language": transcript.language, "no_speech": transcript.no_speech, "dropped": transcript.dropped, "cut_by": transcript.cut_by}
 
 
 def _lines(transcript: "Transcript", by_word: bool) -> "list[Line]":

@@ -132,25 +132,10 @@ class CTCModel(SpeechModel):
 
     def load_vocabulary(self, folder: Path) -> None:
         """See `SpeechModel.load_vocabulary`; an adapter that kept the base's output layer changes nothing."""
-        rows = _head_rows(folder)
-        if rows is None and not (folder / VOCABULARY_FILE).is_file():
-            return
-        if rows is None:
-            raise AdapterError(
-                f"{folder}: has a {VOCABULARY_FILE}, but {ADAPTER_WEIGHTS} holds no output layer (lm_head) for it. Copy the adapter again."
-            )
-        try:
-            tokens = len(read_table(folder))
-            if tokens != rows:
-                raise AdapterError(
-                    f"{folder}: its output layer has {rows} rows, its {VOCABULARY_FILE} names {tokens} tokens, must be as many. "
-                    "Copy the adapter again."
-                )
-            vocabulary = read_vocabulary(folder, rows)
-        except ModelError as error:
-            raise AdapterError(str(error)) from error
-        grown = self.vocabulary is not None and vocabulary.tokens[: len(self.vocabulary)] == self.vocabulary.tokens
-        self._replace_head(vocabulary, "extended" if grown else "new")
+        vocabulary = adapter_vocabulary(folder)
+        if vocabulary is not None:
+            grown = self.vocabulary is not None and vocabulary.tokens[: len(self.vocabulary)] == self.vocabulary.tokens
+            self._replace_head(vocabulary, "extended" if grown else "new")
 
     def peft_targets(self, targets: str) -> list[str] | str:
         """PEFT's `target_modules` for a role; the convolutional front end is never among them.
@@ -299,6 +284,30 @@ def best_path(log_probs: torch.Tensor, blank: int) -> tuple[list[int], float]:
     said = path != blank
     fresh = said & torch.cat([torch.ones(1, dtype=torch.bool), path[1:] != path[:-1]])
     return path[fresh].tolist(), float(values[said].mean()) if said.any() else 0.0
+
+
+def adapter_vocabulary(folder: Path) -> Vocabulary | None:
+    """What the output layer that an adapter folder carries writes; None where it carries none and the base's own is kept.
+
+    Raises:
+        AdapterError: the vocabulary is missing, broken or of another size than the adapter's output layer.
+    """
+    rows = _head_rows(folder)
+    if rows is None and not (folder / VOCABULARY_FILE).is_file():
+        return None
+    if rows is None:
+        raise AdapterError(
+            f"{folder}: has a {VOCABULARY_FILE}, but {ADAPTER_WEIGHTS} holds no output layer (lm_head) for it. Copy the adapter again."
+        )
+    try:
+        tokens = len(read_table(folder))
+        if tokens != rows:
+            raise AdapterError(
+                f"{folder}: its output layer has {rows} rows, its {VOCABULARY_FILE} names {tokens} tokens, must be as many. Copy the adapter again."
+            )
+        return read_vocabulary(folder, rows)
+    except ModelError as error:
+        raise AdapterError(str(error)) from error
 
 
 def _head_rows(folder: Path) -> int | None:

@@ -157,6 +157,10 @@ class CTCNetwork:
             logits = self.ctc.lm_head(self.ctc.dropout(states.float()))
             return torch.log_softmax(logits, dim=-1), frames
 
+    def states(self, inputs: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, list[int]]:
+        """What the output layer reads: float, shape (batch, frames, width), and each clip's frames; arguments as for `log_probs`."""
+        return self._states(inputs, lengths.tolist())
+
     def _states(self, inputs: torch.Tensor, lengths: list[int]) -> tuple[torch.Tensor, list[int]]:
         base = self.ctc.base_model
         if self._has_batch_norms:

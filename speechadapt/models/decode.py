@@ -60,18 +60,22 @@ def loop_length(ids: Sequence[int]) -> int:
     return 0
 
 
-def greedy(decoder: Decoder, prompts: torch.Tensor, end: int, budgets: Sequence[int]) -> list[Tokens]:
-    """Take the likeliest token at each step.
+def greedy(decoder: Decoder, prompts: torch.Tensor, end: int, budgets: Sequence[int], *, temperature: float = 0.0, seed: int = 0) -> list[Tokens]:
+    """Take the likeliest token at each step, or draw one.
 
     Args:
         decoder: fresh, one beam per clip.
         prompts: int64, shape (clips, prompt).
         end: the token that ends a clip.
         budgets: most tokens per clip.
+        temperature: above 0, tokens are drawn from the softmax of the logits divided by it. The log-probabilities told are those at 1.
+        seed: of the draws. Each clip draws with the same numbers, so that what it says does not depend on its neighbors in the batch.
 
     Returns:
         One result per clip, in order.
     """
+    draws = torch.rand(max(budgets, default=0) + 1, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).tolist()
+    step = 0
     alive = list(range(len(prompts)))
     ids: list[list[int]] = [[] for _ in alive]
     sums: list[list[float]] = [[0.0] for _ in alive]
@@ -79,8 +83,9 @@ def greedy(decoder: Decoder, prompts: torch.Tensor, end: int, budgets: Sequence[
     tokens = prompts
     while alive:
         logits = decoder.step(tokens)
-        best, choice = logits.max(dim=-1)
-        scores = (best - logits.logsumexp(dim=-1)).tolist()
+        choice = logits.argmax(dim=-1) if temperature == 0 else _draw(logits, temperature, draws[step])
+        step += 1
+        scores = (logits.gather(1, choice[:, None])[:, 0] - logits.logsumexp(dim=-1)).tolist()
         staying = []
         for row, (clip, token) in enumerate(zip(alive, choice.tolist(), strict=True)):
             sums[clip].append(sums[clip][-1] + scores[row])
@@ -101,6 +106,14 @@ def greedy(decoder: Decoder, prompts: torch.Tensor, end: int, budgets: Sequence[
                 choice = choice[rows]
         tokens = choice[:, None]
     return [done[clip] for clip in range(len(prompts))]
+
+
+def _draw(logits: torch.Tensor, temperature: float, uniform: float) -> torch.Tensor:
+    """The token of each row at which the cumulated probability passes `uniform` (0 to 1); one that is forbidden has none."""
+    sums = (logits.double() / temperature).softmax(dim=-1).cumsum(dim=-1)
+    # a threshold strictly below the total, which rounding may leave a little off 1
+    passed = torch.searchsorted(sums, (uniform * sums[:, -1:]), right=True)[:, 0]
+    return passed.clamp_max(logits.shape[-1] - 1)
 
 
 def beam_search(decoder: Decoder, prompts: torch.Tensor, end: int, budgets: Sequence[int], beams: int) -> list[Tokens]:

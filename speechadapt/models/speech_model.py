@@ -59,12 +59,16 @@ class Decoded:
     Attributes:
         text: raw, as the model wrote it.
         avg_logprob: mean natural-log probability per emitted token, at most 0.
-        words: with their times, where `DecodeSettings.words` asked for them and the family can tell (CTC); else empty.
+        words: with their times, where `DecodeSettings.words` asked for them; else empty.
+        no_speech: the probability, 0 to 1, that nobody speaks in the clip, as Whisper itself judges it; None for other families.
+        language: code of the language it was decoded as; detected where none was set; None where the family does not tell.
     """
 
     text: str
     avg_logprob: float
     words: tuple[Word, ...] = ()
+    no_speech: float | None = None
+    language: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +81,11 @@ class DecodeSettings:
         beam: 1 is greedy.
         batch_seconds: padded seconds of audio decoded at once.
         precision: of the encoder: auto (bf16 where the device is fast in it, else fp32), fp32 or bf16. Token choices are made in fp32.
-        words: whether to tell when each word was said (CTC models).
+        words: whether to tell when each word was said.
+        language: of a multilingual Whisper, instead of the one it was loaded for; None keeps that one, or detects it where there is none.
+        prompt: text that the model is to believe was said before, for names and spelling (Whisper); its last 223 tokens are used.
+        temperature: 0 takes the likeliest token; above it, up to 1, tokens are drawn, the more freely the higher (Whisper, not with a beam).
+        seed: of the draws; the same seed draws the same text, whatever else is in the batch.
         lm: an n-gram language model (KenLM's binary or ARPA) that a CTC beam search asks as well; needs the extra `lm`.
         lm_weight, word_score: weight of the language model against the audio, and what each word adds, both in natural-log units.
     """
@@ -87,6 +95,10 @@ class DecodeSettings:
     batch_seconds: Seconds = 240.0
     precision: str = "auto"
     words: bool = False
+    language: str | None = None
+    prompt: str | None = None
+    temperature: float = 0.0
+    seed: int = 0
     lm: str | None = None
     lm_weight: float = 1.0
     word_score: float = 0.0

@@ -2,7 +2,7 @@
 
 import difflib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,8 @@ from speechadapt.audio.waveform import Waveform
 from speechadapt.errors import LabelError, MisuseError, ModelError
 from speechadapt.models.decode import Decoder, beam_search, greedy
 from speechadapt.models.precision import use_bf16
-from speechadapt.models.speech_model import BaseModel, Decoded, DecodeSettings, Predictions, SpeechModel
+from speechadapt.models.speech_model import BaseModel, Decoded, DecodeSettings, Predictions, SpeechModel, Word
+from speechadapt.models.word_timing import group_tokens, time_words, token_starts
 from speechadapt.units import SAMPLING_RATE, Hertz, Seconds
 
 SHORT_MARGIN: Seconds = 0.5
@@ -52,6 +53,8 @@ class WhisperModel(SpeechModel):
         self.tokenizer = tokenizer
         self.adapted = False
         self.infinite: Counter[str] = Counter()  # cross-entropy never is
+        self.follow: Callable[[torch.Tensor], object] | None = None
+        """Told before each step of a decoder which clips of the batch its rows belong to (int64, shape (clips,)); see `adapt.many`."""
         self.mels: int = self.whisper.config.num_mel_bins
         self.settings: Any = self.whisper.generation_config
         self.end: int = self.whisper.config.eos_token_id
@@ -101,11 +104,16 @@ class WhisperModel(SpeechModel):
         Raises:
             MisuseError: the model is multilingual and no language was set.
         """
+        return self._rules(None)
+
+    def _rules(self, language: str | None) -> list[int]:
+        """See `prompt`; `language`, where given, stands in the place of the model's own."""
         start = [self.whisper.config.decoder_start_token_id]
+        language = self.language if language is None else self._language(language)
         if self.multilingual:
-            if self.language is None:
+            if language is None:
                 raise MisuseError(f"{self.base.id} knows many languages and none was set. Set the language, for example language=en.")
-            start += [self.settings.lang_to_id[f"<|{self.language}|>"], self.settings.task_to_id[self.task]]
+            start += [self.settings.lang_to_id[f"<|{language}|>"], self.settings.task_to_id[self.task]]
         return [*start, self.settings.no_timestamps_token_id]
 
     def peft_targets(self, targets: str) -> list[str] | str:
@@ -181,7 +189,7 @@ class WhisperModel(SpeechModel):
         """Transcribe one batch; see `SpeechModel.decode`.
 
         Raises:
-            MisuseError: the short window is asked of a model without an adapter, which would loop in it.
+            MisuseError: the short window is asked of a model without an adapter, which would loop in it, or a language that the model has not.
         """
         if settings.window == "short" and not self.adapted:
             raise MisuseError(f"the short window was asked for, but {self.base.id} has no adapter and loops in it. Use the full window.")
@@ -192,20 +200,58 @@ class WhisperModel(SpeechModel):
         with torch.autocast(self.device.type, torch.bfloat16, enabled=use_bf16(settings.precision, self.device)):
             states = self.encode(features)
             decoder = WhisperDecoder(self, states, settings.beam)
-        prompts = self._prompts(states)
+        rules = self._prompts(states, settings.language)
+        said = self._before(settings.prompt)
+        decoder.start = len(said)  # where <|startoftranscript|> stands, whose next token is asked whether anybody speaks
+        prompts = torch.cat([torch.tensor(said, dtype=torch.int64, device=rules.device).expand(len(rules), -1), rules], dim=1)
         room = self.whisper.config.max_target_positions - prompts.shape[1]
         budgets = [min(room, SPARE_TOKENS + round(TOKENS_PER_SECOND * length)) for length in seconds]
+        audio = decoder.audio  # of every clip, also after the search has let some go
         if settings.beam == 1:
-            results = greedy(decoder, prompts, self.end, budgets)
+            results = greedy(decoder, prompts, self.end, budgets, temperature=settings.temperature, seed=settings.seed)
         else:
             results = beam_search(decoder, prompts, self.end, budgets, settings.beam)
         texts = self.tokenizer.batch_decode([result.ids for result in results], skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return [Decoded(text=text.strip(), avg_logprob=result.logprob / result.emitted) for text, result in zip(texts, results, strict=True)]
+        languages = [self._language_of(row) for row in rules.tolist()]
+        words: list[tuple[Word, ...]] = [()] * len(results)
+        if settings.words:
+            reader = WhisperDecoder(self, states, 1, audio)
+            words = self._word_times(reader, rules, [result.ids for result in results], seconds, languages)
+        return [
+            Decoded(
+                text=text.strip(), avg_logprob=result.logprob / result.emitted, words=times, no_speech=silence, language=language,
+            )
+            for text, result, times, silence, language in zip(texts, results, words, decoder.no_speech, languages, strict=True)
+        ]  # fmt: skip
 
-    def _prompts(self, states: torch.Tensor) -> torch.Tensor:
-        if self.language is not None:
-            return torch.tensor(self.prompt, device=states.device).expand(len(states), -1)
-        return self._detected(states)
+    def must_know(self, language: str) -> None:
+        """Refuse a language that `DecodeSettings.language` may not name.
+
+        Raises:
+            MisuseError: the model has no token for it.
+        """
+        self._language(language)
+
+    def _prompts(self, states: torch.Tensor, language: str | None = None) -> torch.Tensor:
+        if language is None and self.language is None:
+            return self._detected(states)
+        return torch.tensor(self._rules(language), device=states.device).expand(len(states), -1)
+
+    def _before(self, text: str | None) -> list[int]:
+        """The tokens of a text said before: its last ones, where it is longer than half of the model's positions."""
+        text = (text or "").strip()
+        if not text:
+            return []
+        ids: list[int] = self.tokenizer(" " + text, add_special_tokens=False).input_ids
+        most = self.whisper.config.max_target_positions // 2 - 1
+        return [self.tokenizer.convert_tokens_to_ids("<|startofprev|>"), *[token for token in ids if token < self.end][-most:]]
+
+    def _language_of(self, rules: Sequence[int]) -> str:
+        """The language that a row of prompt tokens asks for."""
+        if not self.multilingual:
+            return "en"
+        token: str = self.tokenizer.convert_ids_to_tokens(rules[1])
+        return token[2:-2]
 
     def _detected(self, states: torch.Tensor) -> torch.Tensor:
         """Prompts with the likeliest language token per clip, as OpenAI's detect_language does."""
@@ -216,26 +262,75 @@ class WhisperModel(SpeechModel):
         rest = torch.tensor([self.settings.task_to_id[self.task], self.settings.no_timestamps_token_id], device=states.device)
         return torch.cat([start, chosen[:, None], rest.expand(len(states), -1)], dim=1)
 
+    @property
+    def alignment_heads(self) -> list[tuple[int, int]]:
+        """(layer, head) of the decoder's heads that follow the audio: those its generation config names, else all of the upper half of the layers."""
+        layers, heads = self.whisper.config.decoder_layers, self.whisper.config.decoder_attention_heads
+        named = getattr(self.settings, "alignment_heads", None) or []
+        known = [(int(layer), int(head)) for layer, head in named if 0 <= layer < layers and 0 <= head < heads]
+        return known or [(layer, head) for layer in range(layers // 2, layers) for head in range(heads)]
+
+    def _word_times(
+        self, reader: "WhisperDecoder", rules: torch.Tensor, texts: Sequence[Sequence[int]], seconds: Sequence[Seconds], languages: Sequence[str]
+    ) -> list[tuple[Word, ...]]:
+        """A second reading of each clip with its text given, watched at what it looks at; see `word_timing`."""
+        longest, room = max(map(len, texts)), self.whisper.config.max_target_positions - rules.shape[1] - 1
+        kept = [list(ids[:room]) for ids in texts]
+        rows = torch.full((len(texts), min(longest, room) + 1), self.end, dtype=torch.int64, device=rules.device)
+        for row, ids in enumerate(kept):
+            rows[row, : len(ids)] = torch.tensor(ids, dtype=torch.int64)
+        hidden, weights = reader.watch(torch.cat([rules, rows], dim=1), self.alignment_heads)
+        begin = rules.shape[1] - 1  # the last token of the rules, which says the text's first
+        found: list[tuple[Word, ...]] = []
+        for row, (ids, length, language) in enumerate(zip(kept, seconds, languages, strict=True)):
+            if not ids:
+                found.append(())
+                continue
+            frames = min(max(1, -(-round(length * SAMPLING_RATE) // (2 * HOP_SAMPLES))), weights.shape[-1])
+            # each token is said by the position before it, and the end token marks where the last one ends
+            looked = weights[row, :, begin : begin + len(ids) + 1, :frames].softmax(dim=-1)
+            said = F.linear(hidden[row, begin : begin + len(ids)], reader.table).float().softmax(dim=-1)
+            chosen = said.gather(1, rows[row, : len(ids), None])[:, 0]
+            words = group_tokens(ids, self._spell, language)
+            found.append(time_words(words, token_starts(looked.double().cpu().numpy()), chosen.double().cpu().numpy(), length))
+        return found
+
+    def _spell(self, ids: Sequence[int]) -> str:
+        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text
+
 
 class WhisperDecoder(Decoder):
     """One batch's decoder with its caches: keys and values of what was said, and those of the audio, computed once."""
 
-    def __init__(self, model: WhisperModel, states: torch.Tensor, beams: int) -> None:
+    def __init__(self, model: WhisperModel, states: torch.Tensor, beams: int, audio: list[tuple[torch.Tensor, torch.Tensor]] | None = None) -> None:
         """Args:
         model: whose decoder layers are used, adapter included.
         states: the encoder's output, float, shape (clips, frames, width).
         beams: rows per clip; the audio's keys and values are shared by them, not copied.
+        audio: the keys and values of another decoder over the same states, which has not let go of any clip.
         """
         self.decoder = model.whisper.model.decoder
         self.table = model.whisper.proj_out.weight
         self.beams = beams
+        self.clips = torch.arange(len(states), device=states.device)
+        """Which clips of the batch it still goes on with."""
+        self.follow = model.follow
+        if self.follow is not None:
+            self.follow(self.clips)
         self.heads = self.decoder.config.decoder_attention_heads
         self.past = 0
         self.forbidden = torch.tensor(list(model.settings.suppress_tokens or []), dtype=torch.int64, device=states.device)
         self.forbidden_first = torch.tensor(list(model.settings.begin_suppress_tokens or []), dtype=torch.int64, device=states.device)
         self.first = True
         self.end = model.end
-        self.audio = [
+        self.start = 0
+        """Where `<|startoftranscript|>` stands among the tokens of the first step."""
+        self.silence = model.settings.no_timestamps_token_id - 1  # <|nospeech|> has stood there in every Whisper
+        self.no_speech: list[float] = []
+        """After the first step: of each clip, the probability that nobody speaks in it."""
+        self.watched: list[torch.Tensor] | None = None
+        self.audio = audio or [
             (self._split(layer.encoder_attn.k_proj(states)).float(), self._split(layer.encoder_attn.v_proj(states)).float())
             for layer in self.decoder.layers
         ]
@@ -247,16 +342,37 @@ class WhisperDecoder(Decoder):
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
         """See `Decoder.step`."""
-        logits = self.logits(tokens)
+        hidden = self._hidden(tokens)
+        logits = F.linear(hidden[:, -1], self.table).float()
         logits[:, self.end + 1 :] = -torch.inf  # special tokens and time stamps: the prompt asked for neither
         logits[:, self.forbidden] = -torch.inf
         if self.first:
             logits[:, self.forbidden_first] = -torch.inf
             self.first = False
+            asked = F.linear(hidden[:: self.beams, self.start], self.table).float()
+            self.no_speech = asked.softmax(dim=-1)[:, self.silence].tolist()
         return logits
 
     def logits(self, tokens: torch.Tensor) -> torch.Tensor:
         """Feed int64 tokens, shape (rows, length); float32 logits, shape (rows, vocabulary), of the last position, nothing forbidden."""
+        return F.linear(self._hidden(tokens)[:, -1], self.table).float()
+
+    def watch(self, tokens: torch.Tensor, heads: Sequence[tuple[int, int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Read int64 tokens, shape (clips, length), all at once, before any step.
+
+        Returns:
+            The last hidden states, float, shape (clips, length, width), and what the (layer, head)s look at: attention weights before their
+            softmax, float, shape (clips, heads, length, frames).
+        """
+        self.watched = []
+        hidden = self._hidden(tokens)
+        looked = torch.stack([self.watched[layer][:, head] for layer, head in heads], dim=1)
+        self.watched = None
+        return hidden, looked
+
+    def _hidden(self, tokens: torch.Tensor) -> torch.Tensor:
+        if self.follow is not None:
+            self.follow(self.clips)
         length = tokens.shape[1]
         hidden = self.decoder.embed_tokens(tokens) + self.decoder.embed_positions.weight[self.past : self.past + length]
         for index, layer in enumerate(self.decoder.layers):
@@ -264,7 +380,8 @@ class WhisperDecoder(Decoder):
             hidden = hidden + self._audio_attention(index, layer.encoder_attn, layer.encoder_attn_layer_norm(hidden))
             hidden = hidden + layer.fc2(F.gelu(layer.fc1(layer.final_layer_norm(hidden))))
         self.past += length
-        return F.linear(self.decoder.layer_norm(hidden[:, -1]), self.table).float()
+        normed: torch.Tensor = self.decoder.layer_norm(hidden)
+        return normed
 
     def _self_attention(self, index: int, attention: Any, hidden: torch.Tensor) -> torch.Tensor:
         queries = self._split(attention.q_proj(hidden))
@@ -283,6 +400,9 @@ class WhisperDecoder(Decoder):
         rows, length, width = hidden.shape
         # the beams of a clip ask the same audio, so they stand side by side as queries
         queries = self._split(attention.q_proj(hidden).view(rows // self.beams, self.beams * length, width))
+        if self.watched is not None:
+            keys = self.audio[index][0]
+            self.watched.append(queries @ keys.transpose(2, 3) * keys.shape[-1] ** -0.5)
         mixed = F.scaled_dot_product_attention(queries, *self.audio[index])
         return self._joined(attention, mixed, hidden.shape)
 
@@ -293,6 +413,7 @@ class WhisperDecoder(Decoder):
     def keep_clips(self, clips: torch.Tensor) -> None:
         """See `Decoder.keep_clips`."""
         rows = (clips[:, None] * self.beams + torch.arange(self.beams, device=clips.device)).flatten()
+        self.clips = self.clips[clips]
         self.audio = [(keys[clips], values[clips]) for keys, values in self.audio]
         self.reorder(rows)
 

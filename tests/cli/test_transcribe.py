@@ -39,12 +39,44 @@ def test_an_adapter_names_its_base(clip: Path, quick_run: "FinishedRun", tmp_pat
     (row,) = json.loads(capsys.readouterr().out)
     assert row["id"] == str(clip)
     assert row["segments"][0]["avg_logprob"] <= 0
-    assert (tmp_path / "talk.srt").read_text() == f"1\n00:00:00,000 --> {clock(row['segments'][0]['end'])}\n{row['text']}\n"
+    (segment,) = row["segments"]
+    assert "words" not in segment, "only where they were asked for"
+    cues = [(word.start, word.end, word.text) for word in Transcriber(adapter=quick_run.folder / "adapter").transcribe(clip, words=True).words]
+    assert (tmp_path / "talk.srt").read_text() == to_srt(cut_lines(cues)), "lines are cut by words, which fit a screen"
+    assert segment["start"] - 0.3 <= cues[0][0] < cues[-1][1] <= segment["end"] + 0.3
+    assert main([*arguments, "--timestamps", "segment", "--out", str(tmp_path / "talk.vtt")]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    sentences = [(one["start"], one["end"], one["text"]) for one in row["segments"]]
+    assert (tmp_path / "talk.vtt").read_text() == to_vtt(sentences)
 
 
-def clock(seconds: float) -> str:
-    whole = round(seconds * 1000)
-    return f"00:00:{whole // 1000:02d},{whole % 1000:03d}"
+def test_times_and_where_they_are_told(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["transcribe", str(clip), "--base", TINY, "--timestamps", "word", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    words = [word for segment in row["segments"] for word in segment["words"]]
+    assert " ".join(word["text"] for word in words) == row["text"]
+    assert (row["language"], row["dropped"], row["cut_by"]) == ("en", 0, "voice activity")
+    assert 0 <= row["no_speech"] < 0.5
+    assert 0 <= words[0]["start"] < words[-1]["end"] <= row["duration"]
+
+
+def test_silence_gives_no_text_unless_it_is_to_be_heard(
+    whisper_folder: Callable[[str], Path], talk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = str(whisper_folder("english"))
+    assert main(["transcribe", str(talk), "--base", base]) == 0
+    assert capsys.readouterr().out == "\n"
+    assert main(["transcribe", str(talk), "--base", base, "--no-vad"]) == 0
+    assert len(capsys.readouterr().out) > 10
+
+
+def test_prompt_and_temperature_reach_the_model(whisper_folder: Callable[[str], Path], talk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = str(whisper_folder("english"))
+    said = []
+    for given in ([], ["--prompt", "Siobhan and Nguyen."], ["--temperature", "1"]):
+        assert main(["transcribe", str(talk), "--base", base, "--no-vad", *given]) == 0
+        said.append(capsys.readouterr().out)
+    assert len(set(said)) == 3
 
 
 def test_one_broken_recording_does_not_stop_the_others(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,6 +124,12 @@ def test_a_manifest_becomes_hypotheses(quick_run: "FinishedRun", tmp_path: Path)
             ["--manifest", "m.jsonl", "--base", TINY, "--words", "--json"],
             "--words: only recordings have them, in --json or in a .jsonl file. Add --json or --out FILE.jsonl, without --manifest.",
         ),
+        (
+            ["a.wav", "--base", TINY, "--timestamps", "word"],
+            "--timestamps: only recordings have them, in --json, a .jsonl file or subtitles. Add --json or --out FILE.srt, without --manifest.",
+        ),
+        (["--manifest", "m.jsonl", "--base", TINY, "--no-vad"], "--vad: the utterances of a manifest are heard whole. Leave it out."),
+        (["a.wav", "--base", TINY, "--temperature", "2"], "--temperature 2.0: must be from 0 to 1. 0 takes the likeliest tokens."),
         (["a.wav", "b.wav", "--base", TINY, "--out", "a.srt"], "--out a.srt: subtitles are for one recording. Give one, or write .jsonl."),
     ],
 )
@@ -119,7 +157,7 @@ def ctc(ctc_with_words: Path) -> str:
 
 
 def test_words_stand_in_json_and_jsonl_where_they_were_asked_for(talk: Path, ctc: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["transcribe", str(talk), "--base", ctc, "--json", "--words", "--out", str(tmp_path / "talk.jsonl")]) == 0
+    assert main(["transcribe", str(talk), "--base", ctc, "--no-vad", "--json", "--words", "--out", str(tmp_path / "talk.jsonl")]) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert json.loads((tmp_path / "talk.jsonl").read_text()) == row
     (segment,) = row["segments"]
@@ -127,24 +165,24 @@ def test_words_stand_in_json_and_jsonl_where_they_were_asked_for(talk: Path, ctc
     assert " ".join(word["text"] for word in segment["words"]) == segment["text"] == row["text"]
     assert len(segment["words"]) > 1
     assert 0 <= segment["words"][0]["start"] < segment["words"][-1]["end"] <= 12.0
-    assert main(["transcribe", str(talk), "--base", ctc, "--json"]) == 0
+    assert main(["transcribe", str(talk), "--base", ctc, "--no-vad", "--json"]) == 0
     (plain,) = json.loads(capsys.readouterr().out)
     assert plain["segments"] == [{key: value for key, value in segment.items() if key != "words"}]
 
 
 def test_subtitles_of_a_ctc_model_are_cut_by_its_words(talk: Path, ctc: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["transcribe", str(talk), "--base", ctc, "--json", "--out", str(tmp_path / "talk.srt")]) == 0
+    assert main(["transcribe", str(talk), "--base", ctc, "--no-vad", "--json", "--out", str(tmp_path / "talk.srt")]) == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert "words" not in row["segments"][0], "only where they were asked for"
-    words = Transcriber(ctc, device="cpu").transcribe(talk, words=True).segments[0].words
+    words = Transcriber(ctc, device="cpu", vad=False).transcribe(talk, words=True).segments[0].words
     expected = cut_lines((word.start, word.end, word.text) for word in words)
     assert len(expected) > 1, "twelve seconds are more than a line"
     assert (tmp_path / "talk.srt").read_text() == to_srt(expected)
-    assert main(["transcribe", str(talk), "--base", ctc, "--out", str(tmp_path / "talk.vtt")]) == 0
+    assert main(["transcribe", str(talk), "--base", ctc, "--no-vad", "--out", str(tmp_path / "talk.vtt")]) == 0
     assert (tmp_path / "talk.vtt").read_text() == to_vtt(expected)
 
 
-@pytest.mark.parametrize(("given", "what"), [(["--words", "--json"], "word times"), (["--lm", "a.arpa"], "a language model")])
+@pytest.mark.parametrize(("given", "what"), [(["--lm", "a.arpa"], "a language model")])
 def test_what_whisper_has_not_is_refused(
     given: list[str],
     what: str,
@@ -171,7 +209,7 @@ def test_a_language_model_decides_what_is_written(talk: Path, ctc: str, tmp_path
     )
     texts = {}
     for name, given in (("alone", []), ("with", ["--lm", str(tmp_path / "one.arpa"), "--lm-weight", "20", "--word-score", "1"])):
-        assert main(["transcribe", str(talk), "--base", ctc, *given]) == 0
+        assert main(["transcribe", str(talk), "--base", ctc, "--no-vad", *given]) == 0
         texts[name] = capsys.readouterr().out.split()
     share = {name: words.count("O") / len(words) for name, words in texts.items()}
     assert share["alone"] < 0.3

@@ -183,3 +183,38 @@ def test_ordinary_text_does_not_loop(ids: list[int]) -> None:
         assert ids[len(ids) - cut - size : len(ids) - cut] == ids[-size:]
     distinct = np.arange(len(ids)).tolist()
     assert loop_length(distinct) == 0
+
+
+# Drawing
+
+
+def test_drawing_is_repeatable_and_does_not_depend_on_the_batch() -> None:
+    table = tables(4, 9, 3)
+    budgets = [12, 12, 12, 12]
+    together = greedy(Chain(table), starts(4), END, budgets, temperature=0.8, seed=5)
+    assert together == greedy(Chain(table), starts(4), END, budgets, temperature=0.8, seed=5)
+    for clip in range(4):
+        assert [together[clip]] == greedy(Chain(table[clip : clip + 1]), starts(1), END, [12], temperature=0.8, seed=5)
+    others = [greedy(Chain(table), starts(4), END, budgets, temperature=0.8, seed=seed) for seed in range(8)]
+    assert len({tuple(result.ids for result in one) for one in others}) > 4
+
+
+def test_what_is_drawn_follows_the_probabilities() -> None:
+    """The first token over 2,000 seeds, at two temperatures, and one forbidden that never comes."""
+    table = torch.full((1, 5, 5), -torch.inf)
+    table[0, 1, 2:] = torch.tensor([0.0, 1.0, -torch.inf])
+    table[0, 2:, END] = 0.0
+    for temperature in (0.5, 1.0):
+        first = [greedy(Chain(table), starts(1), END, [1], temperature=temperature, seed=seed)[0].ids[0] for seed in range(2000)]
+        expected = torch.tensor([0.0, 1.0]).div(temperature).softmax(dim=0)[1]
+        assert set(first) == {2, 3}
+        assert first.count(3) / 2000 == pytest.approx(float(expected), abs=0.03)
+
+
+def test_a_low_temperature_is_nearly_greedy_and_scores_are_those_at_one() -> None:
+    table = tables(2, 7, 1)
+    cold = greedy(Chain(table), starts(2), END, [6, 6], temperature=0.01)
+    assert [result.ids for result in cold] == [result.ids for result in greedy(Chain(table), starts(2), END, [6, 6])]
+    for clip, result in enumerate(greedy(Chain(table), starts(2), END, [6, 6], temperature=1.0, seed=2)):
+        ids = [*result.ids, END] if result.emitted > len(result.ids) else result.ids
+        assert result.logprob == pytest.approx(logprob(table[clip], 1, ids), abs=1e-4)

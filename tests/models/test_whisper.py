@@ -379,3 +379,70 @@ def test_transformers_can_load_what_the_tests_use(whisper_folder: Folder) -> Non
     loaded = WhisperForConditionalGeneration.from_pretrained(whisper_folder("v3"))
     assert loaded.config.num_mel_bins == 128
     assert loaded.config.vocab_size == 51866
+
+
+# Silence, prompts, languages and temperature
+
+
+def asked(model: WhisperModel, clip: np.ndarray, tokens: list[int], place: int) -> float:
+    """What transformers' own network says of <|nospeech|> behind the token at `place`."""
+    with torch.inference_mode():
+        logits = model.whisper(input_features=log_mel([clip], model.mels, 3000), decoder_input_ids=torch.tensor([tokens])).logits
+    return float(logits[0, place].softmax(dim=-1)[model.settings.no_timestamps_token_id - 1])
+
+
+@pytest.mark.parametrize("beam", [1, 3])
+def test_silence_is_what_stands_behind_the_start_token(beam: int, model: WhisperModel, tone: Tone) -> None:
+    found = model.decode(clips(tone), DecodeSettings(beam=beam, precision="fp32"))
+    for clip, result in zip(clips(tone), found, strict=True):
+        assert result.no_speech == pytest.approx(asked(model, clip, model.prompt, 0), rel=1e-3)
+        assert result.language == model.language
+    before = [*model._before("He was there."), *model.prompt]
+    (told,) = model.decode(clips(tone)[:1], DecodeSettings(beam=beam, precision="fp32", prompt="He was there."))
+    assert told.no_speech == pytest.approx(asked(model, clips(tone)[0], before, len(before) - len(model.prompt)), rel=1e-3)
+
+
+def test_the_silence_token_has_its_name(whisper_folder: Folder) -> None:
+    for kind in KINDS:
+        model = load(whisper_folder(kind), None if kind == "english" else "de")
+        assert words(model, [model.settings.no_timestamps_token_id - 1])[0] in ("<|nospeech|>", "<|nocaptions|>")
+
+
+def test_a_prompt_stands_before_the_start_token(model: WhisperModel) -> None:
+    found = words(model, model._before("  Siobhan was there. "))
+    assert found[0] == "<|startofprev|>"
+    assert model.tokenizer.decode(model._before("Siobhan was there.")[1:]) == " Siobhan was there."
+    assert model._before(None) == model._before("  ") == []
+    long = model._before("one two three four " * 200)
+    assert len(long) == 1 + 223
+    assert model.tokenizer.decode(long[-1:]) == " four", "its end is kept"
+    assert max(model._before("<|endoftext|> <|nospeech|>")[1:], default=0) < model.end, "a prompt cannot give orders"
+
+
+def test_a_prompt_changes_what_is_said_and_leaves_room(model: WhisperModel, tone: Tone) -> None:
+    plain = model.decode(clips(tone), DecodeSettings(precision="fp32"))
+    told = model.decode(clips(tone), DecodeSettings(precision="fp32", prompt="Siobhan was there. " * 100, words=True))
+    assert [one.text for one in plain] != [one.text for one in told]
+    assert len(told) == 3
+
+
+@pytest.mark.parametrize("kind", ["multilingual", "v3"])
+def test_a_language_for_one_call(kind: str, whisper_folder: Folder, tone: Tone) -> None:
+    german, french = load(whisper_folder(kind), "de"), load(whisper_folder(kind), "fr")
+    wanted = french.decode(clips(tone), DecodeSettings(precision="fp32"))
+    assert german.decode(clips(tone), DecodeSettings(precision="fp32", language="French")) == wanted
+    assert {one.language for one in wanted} == {"fr"}
+    open_to_all = load(whisper_folder(kind))
+    assert open_to_all.decode(clips(tone), DecodeSettings(precision="fp32", language="fr")) == wanted
+    detected = open_to_all.decode(clips(tone), DecodeSettings(precision="fp32"))
+    assert all(f"<|{one.language}|>" in open_to_all.settings.lang_to_id for one in detected)
+    with pytest.raises(MisuseError, match=r'^language is "klingon"'):
+        german.decode(clips(tone), DecodeSettings(language="klingon"))
+
+
+def test_temperature_draws_other_texts(model: WhisperModel, tone: Tone) -> None:
+    def said(seed: int) -> list[str]:
+        return [one.text for one in model.decode(clips(tone), DecodeSettings(precision="fp32", temperature=1.0, seed=seed))]
+
+    assert said(1) == said(1)
+    assert said(1) != said(2)
