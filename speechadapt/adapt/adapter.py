@@ -45,6 +45,7 @@ class AdapterRef:
         trainable, total: parameters in the adapter, and in base and adapter together.
         head: the output layer: `kept` as the base has it, `extended` by new rows, or `new`; the last two lie whole in the adapter.
         side_files: sha256 of the files that say what the weights mean (`SIDE_FILES`), by name; empty in older adapters.
+        mixed_from: of an adapter mixed from others: each parent's name, weight, weights_sha256, train_fingerprint and accent; else empty.
     """
 
     folder: Path
@@ -62,10 +63,12 @@ class AdapterRef:
     total: int
     head: str = "kept"
     side_files: dict[str, str] = dataclasses.field(default_factory=dict)
+    mixed_from: tuple[dict[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the folder, as a JSON object."""
         row = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "folder"}
+        row = {name: value for name, value in row.items() if name != "mixed_from" or value}
         return row | {"spec": self.spec.to_json(), "speechadapt": __version__}
 
 
@@ -81,12 +84,14 @@ def read_adapter(folder: Path) -> AdapterRef:
             raise AdapterError(f"{folder}: no {name} in it, so it is not an adapter of speechadapt. Give the folder RUN/adapter.")
     row = read_json(folder / FACTS_FILE)
     try:
-        fields = {field.name: row[field.name] for field in dataclasses.fields(AdapterRef) if field.name not in ("folder", "head", "side_files")}
-        fields |= {"head": row.get("head", "kept"), "side_files": dict(row.get("side_files", {}))}  # older adapters have neither
+        later = ("head", "side_files", "mixed_from")  # than the first adapters, which have none of them
+        fields = {field.name: row[field.name] for field in dataclasses.fields(AdapterRef) if field.name not in ("folder", *later)}
+        fields |= {"head": row.get("head", "kept"), "side_files": dict(row.get("side_files", {}))}
+        fields |= {"mixed_from": tuple(dict(parent) for parent in row.get("mixed_from", ()))}
         if fields["head"] not in HEADS:
             raise KeyError("head")
         ref = AdapterRef(folder=folder, **(fields | {"spec": AdapterSpec(**row["spec"])}))
-    except (KeyError, TypeError, AttributeError, MisuseError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, MisuseError) as error:
         raise AdapterError(f"{folder / FACTS_FILE}: a field is missing or wrong ({error}). Train the adapter again.") from error
     digest = sha256_of(folder / WEIGHTS_FILE)
     if digest != ref.weights_sha256:
@@ -142,22 +147,10 @@ def load_adapter(model: SpeechModel, folder: Path) -> AdapterRef:
     """
     must_be_bare(model)
     ref = read_adapter(folder)
-    found = base_fingerprint(model, head=ref.head)
-    if found != ref.base_fingerprint and ref.base_id == model.base.id and ref.language != model.language:
-        raise AdapterError(
-            f"{folder}: was trained for language {ref.language}, the base was loaded for {model.language}, where it has other weights. "
-            f"Load {ref.base_id} with language {ref.language}."
-        )
-    if found != ref.base_fingerprint:
-        raise AdapterError(
-            f"{folder}: was trained on {ref.base_id} (fingerprint {ref.base_fingerprint[:12]}), "
-            f"the base given is {model.base.id} (fingerprint {found[:12]}). Load it on {ref.base_id}."
-        )
+    must_fit(ref, model, base_fingerprint(model, head=ref.head))
     if ref.head != "kept":
         model.load_vocabulary(ref.folder)
-    for name, digest in ref.side_files.items():
-        if not (ref.folder / name).is_file() or sha256_of(ref.folder / name) != digest:
-            raise AdapterError(f"{ref.folder / name}: missing or not the one that was saved with the weights. Copy the adapter again.")
+    check_side_files(ref)
     try:
         model.network = PeftModel.from_pretrained(model.network, str(folder), is_trainable=False)
     except (ValueError, RuntimeError, OSError, KeyError, TypeError, AttributeError) as error:
@@ -167,6 +160,40 @@ def load_adapter(model: SpeechModel, folder: Path) -> AdapterRef:
     model.network.eval()
     model.adapted = True
     return ref
+
+
+def must_fit(ref: AdapterRef, model: SpeechModel, found: str) -> None:
+    """Refuse an adapter of another base.
+
+    Args:
+        ref: the adapter.
+        model: the base, for its name and language.
+        found: the base's fingerprint, `base_fingerprint(model, head=ref.head)`.
+
+    Raises:
+        AdapterError: it was trained on other weights.
+    """
+    if found != ref.base_fingerprint and ref.base_id == model.base.id and ref.language != model.language:
+        raise AdapterError(
+            f"{ref.folder}: was trained for language {ref.language}, the base was loaded for {model.language}, where it has other weights. "
+            f"Load {ref.base_id} with language {ref.language}."
+        )
+    if found != ref.base_fingerprint:
+        raise AdapterError(
+            f"{ref.folder}: was trained on {ref.base_id} (fingerprint {ref.base_fingerprint[:12]}), "
+            f"the base given is {model.base.id} (fingerprint {found[:12]}). Load it on {ref.base_id}."
+        )
+
+
+def check_side_files(ref: AdapterRef) -> None:
+    """Refuse an adapter whose configuration or vocabulary is not the one that was saved with its weights.
+
+    Raises:
+        AdapterError: a side file is missing or was altered.
+    """
+    for name, digest in ref.side_files.items():
+        if not (ref.folder / name).is_file() or sha256_of(ref.folder / name) != digest:
+            raise AdapterError(f"{ref.folder / name}: missing or not the one that was saved with the weights. Copy the adapter again.")
 
 
 def must_be_bare(model: SpeechModel) -> None:
