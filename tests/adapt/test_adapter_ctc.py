@@ -268,7 +268,7 @@ def test_the_cards_code_makes_the_output_layer_in_its_size(ctc_folder: Folder, t
     assert f'AutoModelForCTC.from_pretrained("{base}", vocab_size=33, ignore_mismatched_sizes=True)' in cards["extended"]
     assert f'AutoModelForCTC.from_pretrained("{base}", vocab_size=8, ignore_mismatched_sizes=True)' in cards["new"]
     assert 'Wav2Vec2CTCTokenizer.from_pretrained("path/to/this/folder")' in cards["new"]
-    assert all("Whisper" not in card for card in cards.values())
+    assert all("WhisperFor" not in card for card in cards.values())
 
 
 def test_a_second_adapter_is_refused(ctc_folder: Folder) -> None:
