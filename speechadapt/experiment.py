@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from speechadapt.adapt.adapter import AdapterRef, load_adapter, read_adapter, target_modules
+from speechadapt.adapt.card import proven_card
 from speechadapt.adapt.spec import AdapterSpec, TrainSettings
 from speechadapt.adapt.train import plan_steps, train_adapter
 from speechadapt.bundled import load_bundled
@@ -86,6 +87,7 @@ def read_sets(
     make_guard: bool = True,
     language: str | None = None,
     strict: bool = False,
+    personal: bool = False,
     corpus: str = "CORPUS",
 ) -> Sets:
     """Read a prepared corpus and drop from training and dev what shares a speaker, recording or sentence with a test or guard set.
@@ -100,6 +102,8 @@ def read_sets(
         make_guard: without guards, let synthetic standard English stand in where the language is English.
         language: of the speech; None takes what the training rows say.
         strict: refuse such rows instead of dropping them.
+        personal: the adapter is for the voices of the test sets themselves, so that sharing a speaker with one is meant and no leak; sentences,
+            recordings and samples, and the speakers of guards, are kept apart as ever. The verdict says it.
         corpus: the corpus that `data` should hold, for the message that it is missing.
 
     Raises:
@@ -128,13 +132,14 @@ def read_sets(
     kept: dict[str, Manifest] = {}
     dropped: dict[str, LeakReport] = {}
     for split, manifest in rows.items():
-        kept[split], dropped[split] = drop_leaks(manifest, [one.manifest for one in scored])
+        known = [one.manifest for one in scored if one.role == "test"] if personal else []
+        kept[split], dropped[split] = drop_leaks(manifest, [one.manifest for one in scored], same_speakers=known)
     related = relations_among(sources, [one.manifest for one in scored])
     write_json(run.leaks, {**{split: report.to_json() for split, report in dropped.items()}, "related": list(related)})
     for note in related:
         run.say(f"note: {note}")
     for split, report in dropped.items():
-        _tell_leaks(run, split, report, strict)
+        _tell_leaks(run, split, report, strict, personal)
     for one in scored:
         run.say(f"{one.role} {one.name}: {len(one.manifest)} utterances, {len(one.manifest.speakers)} speakers, {clock(one.manifest.hours * 3600)}")
     corpora = gather_records(folders[u.id] for u in kept["train"])
@@ -144,7 +149,7 @@ def read_sets(
     return Sets(train=kept["train"], dev=kept["dev"], scored=scored, replayed=replayed, corpora=corpora)
 
 
-def _tell_leaks(run: Run, split: str, report: LeakReport, strict: bool) -> None:
+def _tell_leaks(run: Run, split: str, report: LeakReport, strict: bool, personal: bool) -> None:
     others = ", ".join(report.against)
     if strict and report.total:
         raise ManifestError(
@@ -152,9 +157,11 @@ def _tell_leaks(run: Run, split: str, report: LeakReport, strict: bool) -> None:
             "names them. Prepare the corpus again with disjoint splits, or leave --strict out to drop them."
         )
     if not report.kept:
+        by_speaker = len(report.dropped.get("speaker", ())) == report.rows
+        hint = " If the adapter is for these voices only, say so with --personal." if by_speaker and not personal else ""
         raise TrainingError(
             f"{split}: none of its {report.rows} rows is left, all share a speaker, recording or sentence with {others}; {run.leaks} names them. "
-            "Give test and guard sets of other speakers and other sentences."
+            f"Give test and guard sets of other speakers and other sentences.{hint}"
         )
     run.say(f"{split}: {report}")
 
@@ -405,17 +412,35 @@ def load_shipped(run: Run, base: str, *, revision: str | None = None, language: 
 def prove(
     run: Run, sets: Sets, base: Mapping[str, ScoreReport], adapted: Mapping[str, ScoreReport], short: Mapping[str, ScoreReport] | None = None
 ) -> Verdict:
-    """Compare like with like on every set, and write `comparison.json`, `summary.md`, `wer.png` and `report.html`."""
+    """Compare like with like on every set; write `comparison.json`, `summary.md`, `wer.png`, `report.html` and the verdict in the adapter's card."""
     verdict = tuple(
         comparison_set(one.name, one.path, one.role, base[one.name], adapted[one.name], short[one.name] if short else None) for one in sets.scored
     )
+    verdict = tuple(_with_voices(entry, one.manifest, sets.train) for entry, one in zip(verdict, sets.scored, strict=True))
     write_comparison(run.comparison, verdict)
+    card = run.adapter / "README.md"
+    write_text(card, proven_card(card.read_text(encoding="utf-8"), read_json(run.comparison)["sets"]))
     plot_sets(verdict, run.plot)
     mistakes = {one.name: compare_mistakes(base[one.name], adapted[one.name], most=MOST_MISTAKES) for one in sets.scored}
     title = f"Run {run.folder.name}"
     write_text(run.summary, run_markdown(verdict, title=title, plot=run.plot.name, notes=_notes(run, sets), mistakes=mistakes))
     write_text(run.page, html_page(run_document(run, verdict), folder=run.folder).html)
     return verdict
+
+
+def _with_voices(entry: ComparisonSet, scored: Manifest, train: Manifest) -> ComparisonSet:
+    """A set whose speakers were trained on speaks for them alone; the reader of its verdict must know."""
+    shared = set(scored.speakers) & set(train.speakers)
+    if not shared:
+        return entry
+    if len(shared) == 1 and len(scored.speakers) == 1:
+        told = "The one speaker of this set was trained on, by other sentences: the figures speak for this voice only, not for other people."
+    else:
+        told = (
+            f"{len(shared)} of the {len(scored.speakers)} speakers of this set were trained on, by other sentences: the figures speak for these "
+            "voices, not for other people."
+        )
+    return dataclasses.replace(entry, comparison=dataclasses.replace(entry.comparison, caveats=(told, *entry.comparison.caveats)))
 
 
 def _notes(run: Run, sets: Sets) -> list[str]:
@@ -470,7 +495,7 @@ class AdaptJob:
         base, revision: which pretrained model.
         data: a prepared corpus. tests, guards, replay: manifests; `read_sets` says what they are for and what stands in for missing ones.
         make_guard: whether synthetic standard English stands in for a missing guard where the language is English.
-        strict: refuse leaks. language: None takes what the training rows say.
+        strict: refuse leaks. personal: the voices of the tests are those it is for, see `read_sets`. language: None takes what the training rows say.
         normalizer: None takes `english` for English, `basic:LANGUAGE` for others, and `basic` where no one language is named (CTC bases).
         by: fields to group by. minutes: training time that a probe turns into steps; None leaves that to `train`.
         spec, train: the adapter and how to train it. device: None takes the best there is.
@@ -484,6 +509,7 @@ class AdaptJob:
     replay: tuple[Path, ...] = ()
     make_guard: bool = True
     strict: bool = False
+    personal: bool = False
     language: str | None = None
     normalizer: str | None = None
     by: tuple[str, ...] = DEFAULT_GROUPS
@@ -504,8 +530,8 @@ class AdaptJob:
             raise MisuseError(f"--minutes {self.minutes:g}: must be from 0.1 to 100000. Correct the number.")
 
     def to_json(self) -> dict[str, Any]:
-        """Every field, for `settings.json`."""
-        return dict(to_json(self))
+        """Every field, for `settings.json`; `personal` where it is set only, so that runs of before it was known can be resumed."""
+        return {name: value for name, value in to_json(self).items() if name != "personal" or value}
 
 
 def adapt_and_prove(run: Run, job: AdaptJob) -> Verdict:
@@ -525,6 +551,7 @@ def adapt_and_prove(run: Run, job: AdaptJob) -> Verdict:
         make_guard=job.make_guard,
         language=model.language,
         strict=job.strict,
+        personal=job.personal,
     )
     base = score_sets(run, model, sets, system="base", normalizer=normalizer, by=job.by)
     train_on(run, model, sets, spec=job.spec, settings=job.train, minutes=job.minutes, normalizer=normalizer)

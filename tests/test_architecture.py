@@ -37,6 +37,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "transcriber": GROUND | {"text", "data", "audio", "models", "adapt"},
     "evaluation": GROUND | {"text", "data", "audio", "models", "adapt", "transcriber", "score"},
     "bench": GROUND | {"text", "data", "audio", "models", "adapt", "transcriber", "score"},
+    "serve": GROUND | {"text", "data", "audio", "models", "adapt", "transcriber", "score"},
+    "export": GROUND | {"text", "data", "audio", "synthetic", "models", "adapt", "score"},
     "transcript_check": GROUND | {"text", "data", "audio", "models", "adapt", "transcriber"},
     "segmentation": GROUND | {"text", "data", "audio", "models", "adapt", "transcriber"},
     "experiment": GROUND | {"text", "data", "audio", "preparation", "models", "adapt", "transcriber", "score", "evaluation", "report"},
@@ -154,6 +156,8 @@ def test_the_command_line_imports_heavy_parts_only_inside_functions() -> None:
         "conversion",
         "segmentation",
         "bench",
+        "export",
+        "serve",
     }
     wrong = [
         f"{place(path, line)}: {module} belongs inside the function that needs it"

