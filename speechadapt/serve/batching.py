@@ -22,12 +22,11 @@ from speechadapt.units import SAMPLING_RATE, Seconds
 Decode = Callable[[Sequence[Waveform], Sequence[str | None], DecodeSettings], list[Decoded]]
 """Waveforms, the adapter of each (None is the base), and settings for all, to what was said in each."""
 
-WAIT: Seconds = 0.005
-"""How long a piece that could be decoded at once waits for company."""
-PATIENCE = 0.1
-LONGEST_WAIT: Seconds = 0.05
-"""After a batch, the next one waits for so much of the time that it took, at most LONGEST_WAIT: those who got their answers come back together,
-and without it two half batches take turns."""
+WAIT: Seconds = 0.015
+"""After a batch, how long nothing must have come before the next one begins without those who had company before."""
+PATIENCE = 0.2
+LONGEST_WAIT: Seconds = 0.1
+"""After a batch, the next one waits for at most so much of the time that it took, and never longer than LONGEST_WAIT."""
 LIKE = 2.0
 """The longest piece of a batch in the short window is at most so many times as long as its first, or ALIKE seconds longer."""
 ALIKE: Seconds = 1.0
@@ -88,7 +87,7 @@ class Batcher:
         decode: decodes one batch, mixed in its adapters; called from one thread only.
         batch_seconds: padded seconds of audio decoded at once.
         padded_to: seconds that each clip is padded to in the full window; None where it is padded to the longest of its batch.
-        wait: seconds that a piece waits for company while the thread is free; 0 waits for nothing.
+        wait: seconds without a new piece after which a batch no longer waits for those who were there before; 0 waits for nobody.
         most: pieces in one batch.
         queue: pieces waiting beyond which `must_have_room` refuses.
         observe: told of each batch: pieces, seconds of audio in it, seconds it took.
@@ -99,8 +98,8 @@ class Batcher:
         self._waiting: collections.OrderedDict[Ticket, collections.deque[Piece]] = collections.OrderedDict()  # in order of turns
         self._changed = threading.Condition()
         self._closed = False
-        self._free = 0.0  # when the last batch was done, and how long the next one may wait after it
-        self._pause = wait
+        self._free = self._patience = 0.0  # when the last batch was done, and how long the next one may wait after it
+        self._crowd = 1  # pieces in the last batch and behind it
         self._thread = threading.Thread(target=self._work, name="speechadapt-batches", daemon=True)
         self._thread.start()
 
@@ -186,7 +185,7 @@ class Batcher:
             self._run(batch)
             self._free = time.monotonic()
             took = self._free - started
-            self._pause = max(self._wait, min(PATIENCE * took, LONGEST_WAIT)) if self._wait else 0.0
+            self._patience, self._crowd = min(PATIENCE * took, LONGEST_WAIT), len(batch) + self.waiting
             if self._observe is not None:
                 self._observe(len(batch), sum(piece.seconds for piece in batch), took)
 
@@ -198,9 +197,11 @@ class Batcher:
                     self._changed.wait()
                 if self._closed:
                     return None
-                oldest = min(pieces[0].since for pieces in self._waiting.values())
-                left = max(oldest + self._wait, self._free + self._pause) - time.monotonic()
-                if left > 0 and self._count() < self._most and sum(map(self._padded, self._all())) < self._batch_seconds:
+                # clients that ask again and again get their answers together, and come back together: without some patience half of them
+                # would be decoded while the other half is on its way, in turns
+                newest = max(pieces[-1].since for pieces in self._waiting.values())
+                left = min(self._free + self._patience, max(newest, self._free) + self._wait) - time.monotonic()
+                if left > 0 and self._count() < min(self._crowd, self._most) and sum(map(self._padded, self._all())) < self._batch_seconds:
                     self._changed.wait(left)
                     continue
                 return self._take()

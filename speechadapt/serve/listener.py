@@ -1,6 +1,7 @@
 """The listening socket: uvicorn with a time-out for headers that never end, and an end that lets running requests finish."""
 
 import asyncio
+import json
 import logging
 import signal
 import socket
@@ -14,23 +15,41 @@ from speechadapt.serve.live import MOST_CHUNK
 try:
     import uvicorn
     from uvicorn.protocols.http.h11_impl import H11Protocol
+    from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 except ImportError as error:
     raise MissingExtraError("uvicorn, which the server listens with,", "serve") from error
+
+try:
+    import resource
+except ImportError:  # Windows, which has no such limit
+    resource = None  # type: ignore[assignment]
 
 KEEP_ALIVE = 15
 """Seconds that an idle connection is kept for the next request."""
 MOST_HEADER = 32 << 10
+BACKLOG = 2048
+"""Connections that the system keeps until they are accepted."""
+AT_A_TIME = 128
+"""Connections accepted before those that are too many are closed; asyncio takes as many as its backlog in one go, out of files or not."""
+SPARE_FILES = 512
+"""Files that stay free beside the connections: uploads, adapters, libraries."""
+SPARE_CONNECTIONS = 64
+"""So many connections beyond the most are still told 503; further ones are closed without a word."""
 
 
 class PatientProtocol(H11Protocol):
     """uvicorn's HTTP protocol, which lets a connection that never finishes its header stay for ever; this one does not."""
 
     header_timeout = 10.0
+    most = 2000
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected."""
         super().connection_made(transport)
+        if len(self.connections) > self.most:
+            transport.close()
+            return
         self._timer = self.loop.call_later(self.header_timeout, self._give_up)
 
     def data_received(self, data: bytes) -> None:
@@ -68,16 +87,36 @@ class PatientProtocol(H11Protocol):
             self.transport.close()
 
 
-class Listener(uvicorn.Server):
-    """A server that says when it listens, and when it begins to stop."""
+class EndingProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket, which is cut off when the server stops; this one is asked to end, so that what was said still gets its text."""
 
-    def __init__(self, config: uvicorn.Config, *, on_start: Callable[[], Any] | None = None, on_stop: Callable[[], Any] | None = None) -> None:
+    def shutdown(self) -> None:
+        """The server stops: what follows is as if the client had said that no more audio comes."""
+        if self.handshake_complete and not self.close_sent:
+            self.queue.put_nowait({"type": "websocket.receive", "text": json.dumps({"type": "end"})})
+        else:
+            super().shutdown()
+
+
+class Listener(uvicorn.Server):
+    """A server that says when it listens, when it begins to stop, and when it has stopped."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        *,
+        on_start: Callable[[], Any] | None = None,
+        on_stop: Callable[[], Any] | None = None,
+        on_end: Callable[[], Any] | None = None,
+    ) -> None:
         super().__init__(config)
-        self._on_start, self._on_stop = on_start, on_stop
+        self._on_start, self._on_stop, self._on_end = on_start, on_stop, on_end
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen."""
         await super().startup(sockets)
+        for one in sockets or ():
+            one.listen(BACKLOG)
         if self.started and self._on_start is not None:
             self._on_start()
 
@@ -86,22 +125,26 @@ class Listener(uvicorn.Server):
         if self._on_stop is not None:
             self._on_stop()
         await super().shutdown(sockets)
+        if self._on_end is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._on_end)
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening address; port 0 takes a free one.
+    """A listening socket; port 0 takes a free one. Who connects before the server runs waits for it.
 
     Raises:
         MisuseError: it cannot be had.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        bound = socket.socket(found[0], socket.SOCK_STREAM)
+        # the protocol is named because asyncio turns Nagle's algorithm off only then; with it, every answer waits 40 ms for an acknowledgment
+        bound = socket.socket(found[0], socket.SOCK_STREAM, socket.IPPROTO_TCP)
     except OSError as error:
         raise MisuseError(f"host {host}, port {port}: no such address here ({error.strerror or error}). Try --host 127.0.0.1.") from error
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(found[4])
+        bound.listen(BACKLOG)  # two that are only bound could share an address until one of them listens
     except OSError as error:
         bound.close()
         raise MisuseError(f"host {host}, port {port}: cannot be listened on ({error.strerror or error}). Choose another --port.") from error
@@ -110,32 +153,70 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def make_listener(
-    app: Any, limits: Limits, *, on_start: Callable[[], Any] | None = None, on_stop: Callable[[], Any] | None = None, access_log: bool = False
+    app: Any,
+    limits: Limits,
+    *,
+    on_start: Callable[[], Any] | None = None,
+    on_stop: Callable[[], Any] | None = None,
+    on_end: Callable[[], Any] | None = None,
+    access_log: bool = False,
 ) -> Listener:
     """A server for an ASGI application, to be `run(sockets=[bind(host, port)])`."""
-    protocol = type("Protocol", (PatientProtocol,), {"header_timeout": limits.header_timeout})
+    connections = most_connections(limits.max_connections)
+    protocol = type("Protocol", (PatientProtocol,), {"header_timeout": limits.header_timeout, "most": connections + SPARE_CONNECTIONS})
     config = uvicorn.Config(
         app,
         http=protocol,
-        ws="websockets-sansio",
+        ws=EndingProtocol,
         ws_max_size=MOST_CHUNK,
         ws_ping_interval=20.0,
         ws_ping_timeout=20.0,
         ws_per_message_deflate=False,
-        limit_concurrency=limits.max_connections,
+        backlog=AT_A_TIME,
+        limit_concurrency=connections,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=max(1, round(limits.stop_timeout)),
         h11_max_incomplete_event_size=MOST_HEADER,
         server_header=False,
         proxy_headers=False,
         access_log=access_log,
+        lifespan="off",
         log_config=None,
         log_level=logging.WARNING,
     )
-    return Listener(config, on_start=on_start, on_stop=on_stop)
+    if access_log:  # after the configuration, which sets the level of all of uvicorn's logs
+        access = logging.getLogger("uvicorn.access")
+        access.setLevel(logging.INFO)
+        access.addFilter(_without_query)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every form that clients break
+    return Listener(config, on_start=on_start, on_stop=on_stop, on_end=on_end)
 
 
-def exit_cleanly_on_signals() -> None:
-    """uvicorn repeats SIGTERM and SIGINT to the process once it has stopped; having stopped well is no reason to die of them."""
+def _without_query(record: logging.LogRecord) -> bool:
+    """What stands behind a path's question mark may be a secret that was put there by mistake."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(one.partition("?")[0] if isinstance(one, str) else one for one in record.args)
+    return True
+
+
+def most_connections(wanted: int) -> int:
+    """As many connections as files may be open for them; this process's own limit of open files is raised, as far as the system lets it."""
+    if resource is None:
+        return wanted
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + SPARE_CONNECTIONS + SPARE_FILES
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    raised = needed if hard == resource.RLIM_INFINITY else min(hard, needed)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+    return max(1, min(wanted, raised - SPARE_CONNECTIONS - SPARE_FILES))
+
+
+def stop_on_signals(listener: Listener) -> None:
+    """SIGTERM and SIGINT stop the server, also before it runs; and when it repeats them after it has stopped, the process does not die of them."""
+
+    def stop(*_: Any) -> None:
+        listener.should_exit = True
+
     for one in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(one, lambda *_: None)
+        signal.signal(one, stop)

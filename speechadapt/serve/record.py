@@ -316,7 +316,7 @@ def _bind(host: str, port: int) -> socket.socket:
     bound = None
     try:
         found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        bound = socket.socket(found[0], socket.SOCK_STREAM)
+        bound = socket.socket(found[0], socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, or asyncio leaves Nagle's algorithm on
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(found[4])
         bound.listen(MOST_CONNECTIONS)  # a browser that is faster than the rest of the start waits

@@ -13,7 +13,7 @@ from speechadapt.audio.waveform import Waveform
 from speechadapt.errors import MisuseError
 from speechadapt.models.speech_model import Decoded, DecodeSettings, SpeechModel
 from speechadapt.serve.answers import FORMATS, GRANULARITIES
-from speechadapt.serve.batching import Batcher, GoneError, Ticket
+from speechadapt.serve.batching import WAIT, Batcher, GoneError, Ticket
 from speechadapt.serve.limits import Limits, RequestError, Room
 from speechadapt.serve.live import Start
 from speechadapt.serve.metrics import Metrics
@@ -55,6 +55,7 @@ class Wish:
     form: str = "json"
     timestamps: str | None = None
     granularities: tuple[str, ...] = ()
+    stream: bool = False
     ignored: tuple[str, ...] = ()
 
 
@@ -70,7 +71,7 @@ class Service:
         token: str | None = None,
         vad: bool | None = None,
         batch_seconds: Seconds = 60.0,
-        wait: Seconds = 0.005,
+        wait: Seconds = WAIT,
         most: int = 64,
     ) -> None:
         """Args:
@@ -177,6 +178,10 @@ class Service:
             raise RequestError(400, told, code="missing", param="model")
         adapter = self.adapter(name)
         form = choice(upload.fields, "response_format", FORMATS) or "json"
+        stream = choice(upload.fields, "stream", ("true", "false", "True", "False")) in ("true", "True")
+        if stream and form not in ("json", "text"):
+            told = f"stream sends text alone, {form} holds more than that. Leave stream out, or ask for json."
+            raise RequestError(400, told, code="invalid_value", param="stream")
         granularities = words(upload.fields, "timestamp_granularities", GRANULARITIES)
         temperature = number(upload.fields, "temperature", 0.0, 1.0) or 0.0
         language, prompt = field(upload.fields, "language"), field(upload.fields, "prompt")
@@ -193,6 +198,7 @@ class Service:
             form=form,
             timestamps="word" if by_word else "segment" if form == "verbose_json" else None,
             granularities=granularities,
+            stream=stream,
             ignored=ignored,
         )
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from speechadapt.models.speech_model import Decoded, DecodeSettings
+from speechadapt.serve import batching
 from speechadapt.serve.batching import Batcher, GoneError, Ticket
 from speechadapt.serve.limits import RequestError
 
@@ -84,17 +85,6 @@ def test_what_waits_is_decoded_together_and_given_to_whom_it_belongs(desk: Desk)
     futures = [desk.ask(1 + n / 10, adapter=name) for n, name in enumerate(["a", "b", None, "a"])]
     assert desk.finish() == [[(1.0, "a"), (1.1, "b"), (1.2, None), (1.3, "a")]]
     assert [one.result() for one in futures] == [["a 16000"], ["b 17600"], ["None 19200"], ["a 20800"]]
-
-
-def test_a_lone_piece_waits_only_a_moment() -> None:
-    desk = Desk(wait=0.05)
-    started = time.monotonic()
-    one, two = desk.ask(1.0), desk.ask(1.0)
-    desk.ear.go.release(2)
-    assert one.result() + two.result() == ["a 16000"] * 2
-    assert time.monotonic() - started < 2
-    assert desk.ear.batches == [[(1.0, "a")] * 2]  # the second came while the first waited for company
-    desk.batcher.close()
 
 
 def test_short_clips_are_not_padded_to_long_ones(desk: Desk) -> None:
@@ -241,3 +231,33 @@ def test_a_thousand_threads_get_their_own() -> None:
         assert all(pool.map(ask, range(3000)))
     batcher.close()
     assert sum(sizes) == 3000
+
+
+DONE = threading.Event()
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """After a batch, the next one would wait for a minute."""
+    DONE.clear()
+    monkeypatch.setattr(batching, "PATIENCE", 1e9)
+    monkeypatch.setattr(batching, "LONGEST_WAIT", 60.0)
+    return Desk(wait=60.0, observe=lambda *_: DONE.set())
+
+
+def test_those_who_come_back_together_stay_together(patient: Desk) -> None:
+    patient.busy()
+    second = patient.ask(2.0)
+    patient.ear.go.release()  # the first has its answer and asks again, while the second waits for it
+    assert DONE.wait(10)
+    third = patient.ask(2.0)
+    patient.until(lambda: len(patient.ear.batches) == 2)
+    assert patient.ear.batches[1] == [(2.0, "a"), (2.0, "a")]
+    patient.ear.go.release()
+    assert second.result(10) == third.result(10) == ["a 32000"]
+
+
+def test_who_was_alone_waits_for_nobody(patient: Desk) -> None:
+    for seconds in (1.0, 2.0, 3.0):
+        patient.ear.go.release()
+        assert patient.ask(seconds).result(10) == [f"a {round(16_000 * seconds)}"]
