@@ -24,7 +24,10 @@ from speechadapt.models.speech_model import Decoded, DecodeSettings, SpeechModel
 from speechadapt.models.whisper import WhisperModel
 from speechadapt.units import SAMPLING_RATE, Hertz, Seconds
 
-__all__ = ["Decode", "Segment", "Transcriber", "Transcript", "check_settings", "cut_at_quiet", "is_invented", "segments_of", "transcribe_long"]
+__all__ = [
+    "Decode", "Segment", "Transcriber", "Transcript", "check_settings", "cut_at_quiet", "first_speech", "is_invented", "segments_of",
+    "transcribe_long",
+]  # fmt: skip
 
 LONGEST_PIECE: Seconds = 28.0
 """Of a recording that does not fit the model's window; a little room is left in Whisper's 30 s, where it would drop the last word."""
@@ -265,6 +268,43 @@ def transcribe_long(
         dropped=dropped,
         cut_by="quiet" if network is None else "voice activity",
     )
+
+
+def first_speech(
+    source: "AudioSource | NDArray[Any]",
+    *,
+    seconds: Seconds,
+    longest: Seconds,
+    sampling_rate: Hertz = SAMPLING_RATE,
+    vad: bool | None = None,
+) -> Waveform:
+    """The beginning of what somebody says in a recording, to tell from it who or what it is.
+
+    Args:
+        source: as for `transcribe_long`; an open file is left where it stood.
+        seconds: at most so many are taken.
+        longest: seconds that the model can hear at once.
+        sampling_rate: of `source` when it is samples, in Hz.
+        vad: whether voice activity is used; None: where it is installed. Without it the recording's beginning is taken.
+
+    Returns:
+        float32, shape (samples,), 16 kHz; empty where nobody speaks.
+
+    Raises:
+        AudioError, MisuseError: see `Transcriber.transcribe`.
+    """
+    network = None if vad is False else load_vad() if vad and shared_vad() is None else shared_vad()
+    wanted = round(seconds * SAMPLING_RATE)
+    found = np.zeros(0, np.float32)
+    stood = source.tell() if isinstance(source, io.IOBase) else None
+    with _blocks(source, sampling_rate, longest) as (whole, blocks):
+        for piece in _pieces(network, whole, blocks, longest, _Heard()):
+            found = np.concatenate([found, piece.waveform[max(0, piece.spans[0][0] - piece.start) :]])[:wanted]
+            if len(found) == wanted:
+                break
+    if stood is not None and isinstance(source, io.IOBase):
+        source.seek(stood)
+    return found
 
 
 def is_invented(result: Decoded) -> bool:

@@ -9,15 +9,18 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from numpy.typing import NDArray
+
 from speechadapt.adapt.adapter import base_fingerprint
-from speechadapt.audio.waveform import Waveform, read_waveform
+from speechadapt.audio.waveform import AudioSource, Waveform, read_waveform
 from speechadapt.data.hypothesis import Hypothesis
 from speechadapt.data.manifest import Manifest
 from speechadapt.errors import MisuseError
 from speechadapt.score.report import score
 from speechadapt.serve.accent_classifier import LISTEN, AccentClassifier, beginning, listen
 from speechadapt.serve.library import BASE, AdapterLibrary
-from speechadapt.units import SAMPLING_RATE, Seconds
+from speechadapt.transcriber import Transcript, first_speech
+from speechadapt.units import SAMPLING_RATE, Hertz, Seconds
 
 WAYS = ("confidence", "classifier")
 MARGIN = 0.05
@@ -93,10 +96,9 @@ class Router:
             waveform: some of their speech, float32, shape (samples,), 16 kHz; of a long one the beginning is listened to.
             speaker, accent: where they are known.
         """
-        if speaker is not None and speaker in self.speakers:
-            return Choice(adapter=self.speakers[speaker], why="speaker")
-        if accent is not None and accent in self.accents:
-            return Choice(adapter=self.accents[accent], why="accent")
+        known = self._known(speaker, accent)
+        if known is not None:
+            return known
         if len(waveform) == 0:
             return Choice(adapter=None, why="unsure")
         scores = self._scores(waveform[: round(self.seconds * SAMPLING_RATE)])
@@ -104,6 +106,33 @@ class Router:
         if name is not None and not found >= self.threshold:
             return Choice(adapter=None, why="unsure", scores=scores)
         return Choice(adapter=name, why=self.by, scores=scores)
+
+    def transcribe(
+        self,
+        source: "AudioSource | NDArray[Any]",
+        *,
+        speaker: str | None = None,
+        accent: str | None = None,
+        sampling_rate: Hertz = SAMPLING_RATE,
+        **options: Any,
+    ) -> Transcript:
+        """Choose for the speaker of a recording, by the beginning of what is said in it, and transcribe it; its `adapter` tells the choice.
+
+        Args:
+            source: one speaker's recording, of any length; see `Transcriber.transcribe`.
+            speaker, accent: where they are known; then nothing is listened to beforehand.
+            sampling_rate: of `source` when it is samples, in Hz.
+            options: as for `AdapterLibrary.transcribe`: language, timestamps, words, prompt, temperature, seed.
+
+        Raises:
+            AudioError, MisuseError: see `Transcriber.transcribe`.
+        """
+        choice = self._known(speaker, accent)
+        if choice is None:
+            library = self.library
+            heard = first_speech(source, seconds=self.seconds, longest=library.model.longest, sampling_rate=sampling_rate, vad=library.vad)
+            choice = self.choose(heard)
+        return self.library.transcribe(source, choice.adapter or BASE, sampling_rate=sampling_rate, **options)
 
     def calibrate(self, manifest: Manifest, *, normalizer: str = "english") -> float:
         """Set the threshold to the one with the fewest word errors on a dev manifest, the highest where several are as good.
@@ -126,6 +155,13 @@ class Router:
         totals = [sum(adapted if found >= bound else base for found, adapted, base in rows) for bound in bounds]
         self.threshold = max(bound for bound, total in zip(bounds, totals, strict=True) if total == min(totals))
         return self.threshold
+
+    def _known(self, speaker: str | None, accent: str | None) -> Choice | None:
+        if speaker is not None and speaker in self.speakers:
+            return Choice(adapter=self.speakers[speaker], why="speaker")
+        if accent is not None and accent in self.accents:
+            return Choice(adapter=self.accents[accent], why="accent")
+        return None
 
     def _scores(self, heard: Waveform) -> dict[str, float]:
         """By confidence: every candidate's margin over the base, whose own is 0. By classifier: every choice's probability."""

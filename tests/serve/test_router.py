@@ -21,6 +21,7 @@ from speechadapt.models.speech_model import DecodeSettings
 from speechadapt.serve.accent_classifier import fit_classifier, pooled_states, read_classifier
 from speechadapt.serve.library import AdapterLibrary
 from speechadapt.serve.router import Router, word_errors
+from speechadapt.transcriber import first_speech
 
 Folder = Callable[[str], Path]
 
@@ -153,3 +154,44 @@ def test_what_cannot_be_meant(library: AdapterLibrary, manifest: Manifest, tmp_p
         read_classifier(tmp_path / "classifier")
     with pytest.raises(AdapterError, match=r"no classifier that can be read"):
         read_classifier(tmp_path)
+
+
+def test_transcribing_tells_the_choice(library: AdapterLibrary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "vad", False)  # a tone is no speech
+    path = tmp_path / "talk.wav"
+    soundfile.write(path, sound(1, 700), 16_000)
+    router = Router(library, speakers={"ann": "high", "bob": None}, threshold=-100.0)
+    chosen = router.choose(sound(1, 700)).adapter
+    assert chosen is not None  # or what follows would prove little
+    assert router.transcribe(path).adapter == chosen
+    assert router.transcribe(path).text == library.transcribe(path, chosen).text
+    assert (router.transcribe(path, speaker="ann").adapter, router.transcribe(path, speaker="bob").adapter) == ("high", None)
+    library.use("low")  # is not what a router means by the base
+    assert router.transcribe(path, speaker="bob").adapter is None
+    library.use(None)
+    with path.open("rb") as file:
+        file.seek(0)
+        assert router.transcribe(file).adapter == chosen  # heard twice, from the same place
+    assert router.transcribe(sound(1, 700)).adapter == chosen
+    assert router.transcribe(np.repeat(sound(1, 700), 2), sampling_rate=32_000).duration == pytest.approx(0.4)
+
+
+def test_the_beginning_of_speech() -> None:
+    """Without voice activity a recording's own beginning, of one that fits the window and of a longer one."""
+    for seconds in (4.0, 70.0):
+        talk = np.random.default_rng(0).normal(0, 0.1, round(seconds * 16_000)).astype(np.float32)
+        heard = first_speech(talk, seconds=3.0, longest=30.0, vad=False)
+        assert np.array_equal(heard, talk[:48_000])
+    assert len(first_speech(talk[:16_000], seconds=3.0, longest=30.0, vad=False)) == 16_000
+
+
+def test_silence_before_speech_is_not_listened_to() -> None:
+    pytest.importorskip("silero_vad", reason="the extra vad is not installed")
+    voice = pytest.importorskip("speechadapt.synthetic.voice", reason="the synthetic voice is not installed").load_voice()
+    said = voice.speak(voice.phonemes("the old fisherman repaired his boat before the storm"))
+    talk = np.concatenate([np.zeros(10 * 16_000, np.float32), said])
+    heard = first_speech(talk, seconds=1.5, longest=30.0)
+    assert len(heard) == 24_000
+    at = next(place for place in range(150_000, 190_000) if np.array_equal(talk[place : place + 24_000], heard))
+    assert abs(at - 160_000) < 8_000  # half a second around where the silence ends
+    assert len(first_speech(np.zeros(5 * 16_000, np.float32), seconds=3.0, longest=30.0)) == 0
