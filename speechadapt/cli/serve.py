@@ -29,7 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--adapter", action="append", default=[], metavar="NAME=DIR", help="an adapter and the name it is asked for by; repeatable")
     parser.add_argument("--adapters", type=Path, metavar="FOLDER", help="every adapter in this folder, under its folder's name")
     parser.add_argument("--language", metavar="TAG", help="of the speech, such as en (multilingual bases; default: detected)")
-    parser.add_argument("--window", choices=("full", "short"), default="full", help="what adapted models hear; short is faster (default: full)")
+    parser.add_argument(
+        "--window",
+        choices=("full", "short"),
+        default="full",
+        help="what adapted models hear; short is faster, its texts vary a little with what is decoded beside (default: full)",
+    )
     parser.add_argument("--beam", type=int, default=1, metavar="N", help="1 is greedy (default: 1)")
     parser.add_argument("--device", metavar="D", help="cpu, cuda or cuda:1 (default: the best there is)")
     parser.add_argument("--host", default="127.0.0.1", metavar="H", help="address to listen on (default: 127.0.0.1, this machine only)")
@@ -64,13 +69,11 @@ def execute(options: argparse.Namespace) -> int:
     from speechadapt.adapt.adapter import read_adapter
     from speechadapt.models.speech_model import DecodeSettings
     from speechadapt.serve.library import AdapterLibrary
-    from speechadapt.serve.listener import bind, exit_cleanly_on_signals
+    from speechadapt.serve.listener import bind, stop_on_signals
     from speechadapt.serve.server import make_server
     from speechadapt.serve.service import Service
 
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    if options.access_log:
-        logging.getLogger("uvicorn.access").setLevel(logging.INFO)
     with bind(options.host, options.port) as socket:  # before the model is loaded: an address that is taken should not cost that time
         base = options.base or read_adapter(next(iter(adapters.values()))).base_id
         settings = DecodeSettings(window=options.window, beam=options.beam)
@@ -86,8 +89,9 @@ def execute(options: argparse.Namespace) -> int:
         def started() -> None:
             print(f"{library.model.base.id} and {len(adapters)} adapters: {url}", file=sys.stderr, flush=True)
 
-        exit_cleanly_on_signals()
-        make_server(service, cors=options.cors, on_start=started, access_log=options.access_log).run(sockets=[socket])
+        server = make_server(service, cors=options.cors, on_start=started, access_log=options.access_log)
+        stop_on_signals(server)
+        server.run(sockets=[socket])
     print("speechadapt serve: stopped.", file=sys.stderr)
     return 0
 

@@ -1,5 +1,6 @@
 """A transcript as the bodies that OpenAI's endpoint answers with: json, verbose_json, text, srt, vtt."""
 
+import json
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -39,6 +40,13 @@ def verbose_body(
     if "word" in granularities:
         body["words"] = [{"word": word.text, "start": word.start, "end": word.end, "probability": word.probability} for word in transcript.words]
     return body
+
+
+def event_body(transcript: Transcript) -> str:
+    """The server-sent events of `stream=true`: `transcript.text.delta` for each segment, then `transcript.text.done` with the whole text."""
+    texts = [segment.text for segment in transcript.segments if segment.text]
+    events = [{"type": "transcript.text.delta", "delta": f" {text}" if place else text} for place, text in enumerate(texts)]
+    return "".join(f"data: {json.dumps(event)}\n\n" for event in [*events, {"type": "transcript.text.done", "text": transcript.text}])
 
 
 def plain_body(transcript: Transcript, form: str) -> str:

@@ -5,6 +5,7 @@ import json
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -19,10 +20,8 @@ try:
 except ImportError as error:
     raise MissingExtraError("uvicorn, which the server listens with,", "serve") from error
 
-try:
+if sys.platform != "win32":
     import resource
-except ImportError:  # Windows, which has no such limit
-    resource = None  # type: ignore[assignment]
 
 KEEP_ALIVE = 15
 """Seconds that an idle connection is kept for the next request."""
@@ -201,7 +200,7 @@ def _without_query(record: logging.LogRecord) -> bool:
 
 def most_connections(wanted: int) -> int:
     """As many connections as files may be open for them; this process's own limit of open files is raised, as far as the system lets it."""
-    if resource is None:
+    if sys.platform == "win32":  # has no such limit
         return wanted
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = wanted + SPARE_CONNECTIONS + SPARE_FILES

@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 
 from speechadapt import __version__
 from speechadapt.errors import AudioError, MissingExtraError, MisuseError, SpeechadaptError
-from speechadapt.serve.answers import MEDIA_TYPES, json_body, plain_body, verbose_body
+from speechadapt.serve.answers import MEDIA_TYPES, event_body, json_body, plain_body, verbose_body
 from speechadapt.serve.batching import GoneError, Ticket
 from speechadapt.serve.limits import RequestError
 from speechadapt.serve.listener import Listener, make_listener
@@ -54,30 +55,26 @@ HEADERS = {
 }
 GONE = 499
 """What is counted for a client that went away; it is sent to nobody."""
+RESTART = 1012
+"""What a stream is closed with when the server stops."""
 CLOSE_CODES = {401: 1008, 403: 1008, 429: 1013, 503: 1013, 500: 1011}
 
 log = logging.getLogger("speechadapt.serve")
 
 
 def build_app(service: Service, *, cors: Sequence[str] = ()) -> ASGIApp:
-    """The ASGI application of a service, which it closes when it is shut down.
+    """The ASGI application of a service; who runs it closes the service.
 
     Args:
         cors: origins (`https://app.example`) whose pages may ask this server; none by default.
     """
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        await asyncio.get_running_loop().run_in_executor(None, service.close)
-
-    app = FastAPI(title="speechadapt", version=__version__, lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
+    app = FastAPI(title="speechadapt", version=__version__, openapi_url=None, docs_url=None, redoc_url=None)
 
     async def told(_: Request, error: Exception) -> Response:
         answer = _as_answer(error)
         return JSONResponse(answer.to_json(), answer.status, headers=answer.headers)
 
-    for mistake in (RequestError, SpeechadaptError, HTTPException, Exception):
+    for mistake in (RequestError, GoneError, SpeechadaptError, HTTPException, Exception):
         app.add_exception_handler(mistake, told)
 
     async def left(_: Request, __: Exception) -> Response:
@@ -113,7 +110,7 @@ def build_app(service: Service, *, cors: Sequence[str] = ()) -> ASGIApp:
     async def transcriptions(request: Request) -> Response:
         allowed(request)
         if service.stopping:
-            raise RequestError(503, "the server is stopping. Try again in a moment.", code="stopping", retry_after=5)
+            raise _stopping()
         with service.room.request():
             service.batcher.must_have_room()
             try:
@@ -122,6 +119,10 @@ def build_app(service: Service, *, cors: Sequence[str] = ()) -> ASGIApp:
             except TimeoutError as error:
                 told = f"no transcript within {service.limits.timeout:g} s. Send a shorter recording, or try when there is less to do."
                 raise RequestError(504, told, code="timeout") from error
+            except asyncio.CancelledError as error:  # it runs, and the time for stopping is over
+                if service.stopping:
+                    raise _stopping() from error
+                raise
 
     @app.websocket("/v1/audio/stream")
     async def stream(socket: WebSocket) -> None:
@@ -132,9 +133,7 @@ def build_app(service: Service, *, cors: Sequence[str] = ()) -> ASGIApp:
         app.add_api_route(path, partial(_page, content, kind), methods=["GET", "HEAD"])
 
     if cors:
-        app.add_middleware(
-            CORSMiddleware, allow_origins=list(cors), allow_methods=["GET", "POST"], allow_headers=["Authorization", "Content-Type"], max_age=600
-        )
+        app.add_middleware(CORSMiddleware, allow_origins=list(cors), allow_methods=["GET", "POST"], allow_headers=["*"], max_age=600)
     return Gate(app, service, cors)
 
 
@@ -152,7 +151,7 @@ def _as_answer(error: Exception) -> RequestError:
             error.status_code, words.get(error.status_code, str(error.detail)), code="not_found" if error.status_code == 404 else None
         )
     if isinstance(error, GoneError):
-        return RequestError(503, "the server is stopping. Try again in a moment.", code="stopping", retry_after=5)
+        return _stopping()
     if isinstance(error, AudioError):
         told = str(error).partition(": ")[2] or str(error)  # the name in front is that of a temporary file
         return RequestError(400, f"the recording cannot be used: {told}", code=error.reason.replace("-", "_"), param="file")
@@ -162,6 +161,10 @@ def _as_answer(error: Exception) -> RequestError:
         log.error("%s", error)
         return RequestError(500, "the model that was asked for cannot be used at the moment. The server's log says why.", code="model_error")
     return RequestError(500, "something went wrong in the server. Its log says what.", code="internal_error")
+
+
+def _stopping() -> RequestError:
+    return RequestError(503, "the server is stopping. Try again in a moment.", code="stopping", retry_after=5)
 
 
 async def _answer(service: Service, request: Request) -> Response:
@@ -198,6 +201,8 @@ async def _gone(request: Request) -> None:
 
 def _response(service: Service, wish: Wish, transcript: Transcript) -> Response:
     headers = {"Cache-Control": "no-store"} | ({"Speechadapt-Ignored": ", ".join(wish.ignored)} if wish.ignored else {})
+    if wish.stream:
+        return Response(event_body(transcript), headers=headers | {"Content-Type": "text/event-stream; charset=utf-8"})
     if wish.form == "json":
         return JSONResponse(json_body(transcript), headers=headers)
     if wish.form == "verbose_json":
@@ -224,9 +229,14 @@ async def _stream(service: Service, socket: WebSocket) -> None:
     try:
         with service.room.request():
             await _converse(service, socket, ticket)
-        await socket.close()
+        await socket.close(RESTART if service.stopping else 1000)
     except WebSocketDisconnect:
         service.metrics.gone()
+    except asyncio.CancelledError:
+        if not service.stopping:
+            raise
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # the time for stopping is over
+            await socket.close(RESTART)
     except Exception as error:
         answer = _as_answer(error)
         if answer.code == "internal_error":
@@ -240,10 +250,14 @@ async def _stream(service: Service, socket: WebSocket) -> None:
 
 
 async def _converse(service: Service, socket: WebSocket, ticket: Ticket) -> None:
-    """The first message says what is wanted, or is audio already; then audio until the end, or until the client is gone."""
-    if service.stopping:
-        raise RequestError(503, "the server is stopping. Try again in a moment.", code="stopping", retry_after=5)
+    """The first message says what is wanted, or is audio already; then audio until the end, or until the client is gone.
+
+    When the server stops, the stream ends as if the client had ended it: what was said so far gets its final text.
+    """
+    last = time.monotonic() + service.limits.max_duration + IDLE
     text, chunk = await _message(socket, service.limits.header_timeout)
+    if service.stopping:
+        raise _stopping()
     start = Start() if text is None else Start.read(text)
     scheme, _, token = socket.headers.get("authorization", "").partition(" ")
     service.must_be_allowed(start.token or (token.strip() if scheme.lower() == "bearer" else None))
@@ -263,6 +277,9 @@ async def _converse(service: Service, socket: WebSocket, ticket: Ticket) -> None
         if chunk:
             await send(await service.run(partial(live.feed, samples.read(chunk))))
         text, chunk = await _message(socket, IDLE)
+        if time.monotonic() > last:  # sent so slowly that the limit of the sound would keep its place for days
+            told = f"the stream has lasted longer than {service.limits.max_duration:g} s, the most this server takes. Open a new one."
+            raise RequestError(408, told, code="stream_timeout")
         ended = text is not None and is_end(text)
     await send(await service.run(live.finish))
     service.metrics.audio(name, samples.seconds)
@@ -283,15 +300,17 @@ class Gate:
         self.app = app
         self.service = service
         self._cors = frozenset(cors)
+        self._known = frozenset(urlsplit(origin).netloc for origin in cors)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, WebSocket or the life of the server."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        if self._foreign(scope):
-            await self._refuse(scope, receive, send)
-            return
+        for refused in (self._rebound(scope), self._foreign(scope)):
+            if refused is not None:
+                await self._refuse(refused, scope, receive, send)
+                return
         if scope["type"] == "websocket":
             await self.app(scope, receive, send)
             return
@@ -310,16 +329,29 @@ class Gate:
         finally:
             self.service.metrics.request(_endpoint(scope["path"]), status, time.perf_counter() - started)
 
-    def _foreign(self, scope: Scope) -> bool:
-        """Whether a browser sends this for a page of another origin: WebSockets and forms know no CORS, so it is asked here."""
+    def _rebound(self, scope: Scope) -> RequestError | None:
+        """Refuse a name that somebody may have bought and led to this machine, whose pages would then be of this server's own origin.
+
+        A server that only this machine reaches, and that asks for no token, is protected by nothing else.
+        """
+        host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+        local = bool(scope.get("server")) and _is_loopback(scope["server"][0])
+        if self.service.token is not None or not local or host in self._known or _is_of_this_machine(host):
+            return None
+        told = f'this server answers to localhost and to addresses, not to "{host[:80]}". Start it with --cors ORIGIN or a token to use that name.'
+        return RequestError(403, told, code="host")
+
+    def _foreign(self, scope: Scope) -> RequestError | None:
+        """Refuse what a browser sends for a page of another origin: WebSockets and forms know no CORS, so it is asked here."""
         if scope["type"] == "http" and scope["method"] != "POST":
-            return False
+            return None
         headers = dict(scope["headers"])
         origin = headers.get(b"origin", b"").decode("latin-1")
-        return bool(origin) and origin not in self._cors and urlsplit(origin).netloc != headers.get(b"host", b"").decode("latin-1")
+        if not origin or origin in self._cors or origin.partition("://")[2] == headers.get(b"host", b"").decode("latin-1"):
+            return None
+        return RequestError(403, "pages of other origins may not use this server. Start it with --cors ORIGIN to let one.", code="origin")
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = RequestError(403, "pages of other origins may not use this server. Start it with --cors ORIGIN to let one.", code="origin")
+    async def _refuse(self, answer: RequestError, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1008})
@@ -327,6 +359,27 @@ class Gate:
         self.service.metrics.request(_endpoint(scope["path"]), 403, 0.0)
         headers = {name.decode(): value.decode() for name, value in HEADERS.items()}
         await JSONResponse(answer.to_json(), 403, headers=headers)(scope, receive, send)
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address.partition("%")[0]).is_loopback
+    except ValueError:  # a Unix socket
+        return False
+
+
+def _is_of_this_machine(host: str) -> bool:
+    """Whether a Host header holds an address, or a name that nobody can buy: without a dot, or below localhost. None is no browser's."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    if "." not in name or name.endswith(".localhost"):
+        return True
+    try:
+        return bool(ipaddress.ip_address(name))
+    except ValueError:
+        return False
 
 
 ENDPOINTS = ("/v1/audio/transcriptions", "/v1/models", "/healthz", "/metrics", *PAGE_FILES)
@@ -342,4 +395,4 @@ def _endpoint(path: str) -> str:
 def make_server(service: Service, *, cors: Sequence[str] = (), on_start: Callable[[], Any] | None = None, access_log: bool = False) -> Listener:
     """A server to be `run(sockets=[bind(host, port)])`; SIGTERM ends it once what runs is finished, within `limits.stop_timeout`."""
     app = build_app(service, cors=cors)
-    return make_listener(app, service.limits, on_start=on_start, on_stop=service.stop, access_log=access_log)
+    return make_listener(app, service.limits, on_start=on_start, on_stop=service.stop, on_end=service.close, access_log=access_log)

@@ -20,6 +20,8 @@ except ImportError as error:
 MOST_FIELDS = 64
 MOST_FIELD = 64 << 10
 """Bytes of one text field, such as a prompt."""
+SLOWEST = 4096
+"""Bytes per second that a body must come at, once it has had the time of a header: one that trickles would keep its place from the others."""
 MOST_CHANNELS = 64
 MISSING: Seconds = 0.05
 """More than this promised by the header and not there is an upload that was cut short."""
@@ -53,14 +55,14 @@ async def read_upload(request: Request, limits: Limits) -> Upload:
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and (len(announced) > 18 or int(announced) > limits.max_upload):
         raise upload_too_large(limits.max_upload)
-    parser = MultiPartParser(
-        request.headers, _bounded(request, limits.max_upload), max_files=1, max_fields=MOST_FIELDS, max_part_size=MOST_FIELD
-    )  # fmt: skip
     try:
-        async with asyncio.timeout(limits.upload_timeout):
+        async with asyncio.timeout(None) as end:
+            body = _bounded(request, limits, end)
+            parser = MultiPartParser(request.headers, body, max_files=1, max_fields=MOST_FIELDS, max_part_size=MOST_FIELD)
             form = await parser.parse()
     except TimeoutError as error:
-        raise RequestError(408, f"the body did not arrive within {limits.upload_timeout:g} s. Send it again.", code="upload_timeout") from error
+        told = f"the body did not arrive within {limits.upload_timeout:g} s, or at less than {SLOWEST} bytes per second. Send it again."
+        raise RequestError(408, told, code="upload_timeout") from error
     except MultiPartException as error:
         raise RequestError(400, f"the form cannot be read ({error.message.rstrip('.')}). Send it again.", code="invalid_form") from error
     try:
@@ -84,13 +86,15 @@ def _checked(form: FormData) -> Upload:
     return Upload(fields=fields, file=file.file, size=file.size or 0, _form=form)
 
 
-async def _bounded(request: Request, most: int) -> AsyncGenerator[bytes, None]:
-    """The body, until it is larger than allowed, whatever its header said."""
-    size = 0
+async def _bounded(request: Request, limits: Limits, end: asyncio.Timeout) -> AsyncGenerator[bytes, None]:
+    """The body, until it is larger than allowed, whatever its header said; `end` is moved as long as it comes fast enough."""
+    started, size = asyncio.get_running_loop().time(), 0
+    end.reschedule(started + min(limits.upload_timeout, limits.header_timeout))
     async for chunk in request.stream():
         size += len(chunk)
-        if size > most:
-            raise upload_too_large(most)
+        if size > limits.max_upload:
+            raise upload_too_large(limits.max_upload)
+        end.reschedule(started + min(limits.upload_timeout, limits.header_timeout + size / SLOWEST))
         yield chunk
 
 

@@ -35,7 +35,7 @@ def test_a_server_from_start_to_stop(whisper_folder: Folder, tmp_path: Path) -> 
     write_adapter(base, tmp_path / "all" / "run" / "adapter", 2)
     code = "import sys; from speechadapt.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", code, "serve", "--base", base, "--adapters", str(tmp_path / "all"), "--port", "0"]
-    command += ["--token-env", "MY_TOKEN", "--window", "short", "--device", "cpu"]
+    command += ["--token-env", "MY_TOKEN", "--window", "short", "--device", "cpu", "--access-log"]
     environment = {**os.environ, "MY_TOKEN": "right"}
     with subprocess.Popen(command, text=True, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as started:
         try:
@@ -46,7 +46,7 @@ def test_a_server_from_start_to_stop(whisper_folder: Folder, tmp_path: Path) -> 
                 assert line, said
                 said += line
             port = int(found[1])
-            assert request(port, "GET", "/v1/models").status == 401
+            assert request(port, "GET", "/v1/models?token=right").status == 401
             allowed = {"Authorization": "Bearer right"}
             assert [one["id"] for one in request(port, "GET", "/v1/models", headers=allowed).json["data"]] == ["english", "north", "run"]
             body, kind = form(wav(clip(1)), model="run")
@@ -60,6 +60,8 @@ def test_a_server_from_start_to_stop(whisper_folder: Folder, tmp_path: Path) -> 
     assert (started.returncode, out) == (0, "")
     assert err.endswith("speechadapt serve: stopped.\n")
     assert "Traceback" not in said + err
+    assert '"GET /v1/models HTTP/1.1" 401' in err
+    assert "right" not in err
 
 
 @pytest.mark.parametrize(
@@ -92,6 +94,25 @@ def test_a_port_that_is_taken(whisper_folder: Folder, capsys: pytest.CaptureFixt
         port = taken.getsockname()[1]
         assert main(["serve", "--base", str(whisper_folder("english")), "--port", str(port)]) == 2
     assert f"host 127.0.0.1, port {port}: cannot be listened on (Address already in use). Choose another --port." in capsys.readouterr().err
+
+
+def test_a_port_that_another_server_is_about_to_listen_on() -> None:
+    """Both have bound it, and load their models."""
+    from speechadapt.serve.listener import bind
+
+    with bind("127.0.0.1", 0) as first, pytest.raises(MisuseError, match="cannot be listened on"):
+        bind("127.0.0.1", first.getsockname()[1])
+
+
+def test_open_files_bound_the_connections() -> None:
+    code = """
+import resource
+from speechadapt.serve.listener import most_connections
+resource.setrlimit(resource.RLIMIT_NOFILE, (600, 700))
+print(most_connections(2000), resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+    pytest.importorskip("resource", reason="only where open files are limited so")
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "124 (700, 700)\n"
 
 
 def test_a_folder_of_adapters(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -159,6 +161,41 @@ def test_a_client_that_leaves_frees_its_place(library: Any) -> None:
                 socket.socket.shutdown(2)  # without a goodbye
             until(lambda: server.service.room.requests == 0)
         assert listen(server, {}, [pcm(PAUSE)])[0][-1]["type"] == "done"
+
+
+def test_a_stream_that_trickles_is_ended(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("speechadapt.serve.server.IDLE", 0.5)
+    with running(library, limits=Limits(max_duration=0.5)) as server, connect(f"ws://127.0.0.1:{server.port}/v1/audio/stream") as socket:
+        socket.send('{"type": "start"}')
+        with contextlib.suppress(closed):
+            for _ in range(40):
+                socket.send(b"")
+                time.sleep(0.1)
+        assert events(socket)[-1]["error"]["code"] == "stream_timeout"
+
+
+def test_a_stream_gets_its_text_when_the_server_stops(library: Any) -> None:
+    with running(library) as server:
+        whole, _ = listen(server, {"model": "north"}, [pcm(SOUND)])
+    with running(library) as server, connect(f"ws://127.0.0.1:{server.port}/v1/audio/stream") as socket:
+        socket.send('{"type": "start", "model": "north"}')
+        socket.send(pcm(SOUND))
+        found = [json.loads(socket.recv(timeout=10)) for _ in range(2)]
+        server.listener.should_exit = True
+        found += events(socket)
+        assert found[-1] == whole[-1]
+        assert found[-1]["type"] == "done"
+        assert socket.close_code == 1012
+        server.thread.join(10)
+        assert not server.thread.is_alive()
+
+
+def test_stopping_does_not_wait_for_a_stream_that_has_not_begun(library: Any) -> None:
+    with running(library) as server, connect(f"ws://127.0.0.1:{server.port}/v1/audio/stream") as socket:
+        until(lambda: server.service.room.requests == 1)
+        server.listener.should_exit = True
+        assert events(socket)[-1]["error"]["code"] == "stopping"
+        assert socket.close_code == 1013
 
 
 def test_several_streams_keep_apart(server: Running) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,15 +126,24 @@ def test_the_marks_are_the_difference(visit: Callable[..., Page], server: Runnin
     shot(page, "difference")
     page.emulate_media(color_scheme="dark")
     shot(page, "dark")
-    page.set_viewport_size({"width": 360, "height": 740})
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.set_viewport_size({"width": 320, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
     shot(page, "phone")
 
 
-def test_recording_from_the_microphone(visit: Callable[..., Page], library: Any) -> None:
+def test_recording_from_the_microphone(visit: Callable[..., Page], library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     ear = SlowLibrary(library)
     with running(ear) as server:
         page = visit(server)
+        heads: list[bytes] = []
+        submit = server.service.submit
+
+        def noted(upload: Any, wish: Any, ticket: Any) -> Any:
+            heads.append(upload.file.read(28))
+            upload.file.seek(0)
+            return submit(upload, wish, ticket)
+
+        monkeypatch.setattr(server.service, "submit", noted)
         page.click("#record")
         page.wait_for_selector("#record[aria-pressed=true]")
         wait(page, lambda: page.locator("#level").evaluate("one => one.value") > 0.05)
@@ -147,7 +157,10 @@ def test_recording_from_the_microphone(visit: Callable[..., Page], library: Any)
         page.click("#go")
         page.wait_for_selector("#result:not([hidden])", timeout=60_000)
         assert plain(page, "adapted")
+        rate = page.evaluate("new AudioContext().sampleRate")
     assert {name for batch in ear.batches for name in batch} == {None, "north"}
+    assert rate > 16_000
+    assert [struct.unpack_from("<I", head, 24)[0] for head in heads] == [rate, rate]  # as it was recorded: resampling is the server's
     seconds = [len(one) / 16_000 for one in ear.heard]
     assert seconds == pytest.approx([float(told.split()[2])] * 2, abs=0.06)
     assert min(seconds) > 1.0
@@ -208,6 +221,20 @@ def test_a_busy_server_and_a_cancelled_request(visit: Callable[..., Page], libra
         page.click("#cancel")
         wait(page, lambda: page.locator("#status").inner_text() == "Cancelled.")
         assert page.locator("#alert").is_hidden()
+
+
+def test_another_recording_ends_the_request_for_the_last_one(visit: Callable[..., Page], library: Any) -> None:
+    slow = SlowLibrary(library, 1.5)
+    with running(slow) as server:
+        page = visit(server)
+        choose(page, wav(clip(1)), "one.wav")
+        page.click("#go")
+        assert slow.entered.wait(5)
+        choose(page, wav(clip(2)), "two.wav")
+        wait(page, lambda: page.locator("#go").is_enabled())
+        page.wait_for_timeout(2500)
+        assert page.locator("#result").is_hidden()
+        assert page.locator("#chosen").inner_text().startswith("two.wav")
 
 
 def test_a_token_is_asked_for_when_it_is_needed(visit: Callable[..., Page], library: Any) -> None:

@@ -9,8 +9,8 @@ if (typeof AudioWorkletProcessor !== "undefined") {
   });
 } else (() => {
   const byId = (id) => document.getElementById(id);
-  const RATE = 16000;
   const LONGEST_RECORDING = 600;
+  const MOST_SAMPLES = 45e6;
   const MOST_CELLS = 9e6;
   const FORMATS = [["text", "Text", "txt"], ["srt", "SRT", "srt"], ["vtt", "VTT", "vtt"]];
 
@@ -91,6 +91,7 @@ if (typeof AudioWorkletProcessor !== "undefined") {
     byId("go").disabled = !state.sound || byId("adapter").disabled || state.running !== null || state.recorder !== null;
   };
   const take = (blob, name, told) => {
+    state.running?.abort(); // its answer would be shown as that of the new sound
     if (byId("player").src) URL.revokeObjectURL(byId("player").src);
     state.sound = blob;
     state.name = name;
@@ -114,14 +115,18 @@ if (typeof AudioWorkletProcessor !== "undefined") {
   drop.addEventListener("dragleave", () => drop.classList.remove("over"));
   drop.addEventListener("drop", (event) => { drop.classList.remove("over"); takeFile(event.dataTransfer.files[0]); });
 
-  const wav = (samples) => {
-    const view = new DataView(new ArrayBuffer(44 + 2 * samples.length));
+  const wav = (pieces, length, rate) => {
+    const view = new DataView(new ArrayBuffer(44 + 2 * length));
     const word = (at, text) => [...text].forEach((sign, place) => view.setUint8(at + place, sign.charCodeAt(0)));
-    word(0, "RIFF"); view.setUint32(4, 36 + 2 * samples.length, true); word(8, "WAVEfmt ");
-    view.setUint32(16, 16, true); view.setUint16(20, 1, true); view.setUint16(22, 1, true); view.setUint32(24, RATE, true);
-    view.setUint32(28, 2 * RATE, true); view.setUint16(32, 2, true); view.setUint16(34, 16, true);
-    word(36, "data"); view.setUint32(40, 2 * samples.length, true);
-    samples.forEach((one, place) => view.setInt16(44 + 2 * place, Math.max(-32768, Math.min(32767, Math.round(32767 * one))), true));
+    word(0, "RIFF"); view.setUint32(4, 36 + 2 * length, true); word(8, "WAVEfmt ");
+    view.setUint32(16, 16, true); view.setUint16(20, 1, true); view.setUint16(22, 1, true); view.setUint32(24, rate, true);
+    view.setUint32(28, 2 * rate, true); view.setUint16(32, 2, true); view.setUint16(34, 16, true);
+    word(36, "data"); view.setUint32(40, 2 * length, true);
+    let at = 44;
+    for (const piece of pieces) for (const one of piece) {
+      view.setInt16(at, Math.max(-32768, Math.min(32767, Math.round(32767 * one))), true);
+      at += 2;
+    }
     return new Blob([view], { type: "audio/wav" });
   };
 
@@ -143,8 +148,9 @@ if (typeof AudioWorkletProcessor !== "undefined") {
         recorder.loudest = Math.max(recorder.loudest, peak);
         byId("level").value = Math.max(peak, 0.85 * byId("level").value);
         byId("clock").textContent = time(recorder.length / context.sampleRate);
-        if (recorder.length > LONGEST_RECORDING * context.sampleRate) stopRecording();
+        if (recorder.length > Math.min(LONGEST_RECORDING * context.sampleRate, MOST_SAMPLES)) stopRecording();
       };
+      stream.getAudioTracks()[0].addEventListener("ended", () => { if (state.recorder === recorder) stopRecording(); }); // unplugged
       source.connect(node);
       return recorder;
     } catch (error) {
@@ -161,17 +167,9 @@ if (typeof AudioWorkletProcessor !== "undefined") {
     await recorder.context.close();
     showRecording(false);
     if (!recorder.length) { complain("Nothing came from the microphone. Try again."); return; }
-    const offline = new OfflineAudioContext(1, Math.max(1, Math.round(recorder.length * RATE / rate)), RATE);
-    const buffer = offline.createBuffer(1, recorder.length, rate);
-    let at = 0;
-    for (const piece of recorder.pieces) { buffer.copyToChannel(piece, 0, at); at += piece.length; }
-    const source = offline.createBufferSource();
-    source.buffer = buffer;
-    source.connect(offline.destination);
-    source.start();
-    const samples = (await offline.startRendering()).getChannelData(0);
     const hint = recorder.loudest >= 0.99 ? "; it is clipped: speak less loudly or further away" : recorder.loudest < 0.02 ? "; it is very soft: is the microphone on?" : "";
-    take(wav(samples), "recording.wav", `Recording of ${(samples.length / RATE).toFixed(1)} s${hint}.`);
+    // at the microphone's own rate: the server's resampling is better than browsers', some of which fold the highs into the speech
+    take(wav(recorder.pieces, recorder.length, rate), "recording.wav", `Recording of ${(recorder.length / rate).toFixed(1)} s${hint}.`);
   };
   const showRecording = (on) => {
     const button = byId("record");
