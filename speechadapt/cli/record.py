@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 import threading
 import webbrowser
@@ -88,6 +89,7 @@ def _serve(corpus: "RecordedCorpus", options: argparse.Namespace, consent: str |
     print("Stop with the page's own button or with Ctrl+C; every kept take is on disk at once.", file=sys.stderr, flush=True)
     if not options.no_browser:
         threading.Thread(target=webbrowser.open, args=(server.url,), daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: server.stop())  # ends as the page's button does; the server repeats the signal when it has stopped
     try:
         server.run()
     except KeyboardInterrupt:
