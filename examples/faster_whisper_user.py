@@ -6,7 +6,8 @@ pip install faster-whisper && python examples/faster_whisper_user.py exports/me 
 
 import argparse
 
-from faster_whisper import WhisperModel
+import numpy
+from faster_whisper import WhisperModel, decode_audio
 
 parser = argparse.ArgumentParser()
 parser.add_argument("model", help="the exported folder")
@@ -16,6 +17,9 @@ parser.add_argument("--compute-type", default="int8", help="int8, float16 on a G
 options = parser.parse_args()
 
 model = WhisperModel(options.model, device="auto", compute_type=options.compute_type)
-segments, _ = model.transcribe(options.file, language=options.language, beam_size=1)
+samples = decode_audio(options.file)
+# filled up to 30 s with silence, as in training; faster-whisper fills short clips up with something that no Whisper has heard
+samples = numpy.pad(samples, (0, max(0, 30 * 16_000 - len(samples))))
+segments, _ = model.transcribe(samples, language=options.language, beam_size=1)
 for segment in segments:
     print(f"{segment.start:6.2f} - {segment.end:6.2f} {segment.text.strip()}")
