@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from speechadapt.errors import MissingExtraError, MisuseError
+from speechadapt.serve.address import listening_socket
 from speechadapt.serve.limits import Limits
 from speechadapt.serve.live import MOST_CHUNK
 
@@ -135,20 +136,11 @@ def bind(host: str, port: int) -> socket.socket:
         MisuseError: it cannot be had.
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        # the protocol is named because asyncio turns Nagle's algorithm off only then; with it, every answer waits 40 ms for an acknowledgment
-        bound = socket.socket(found[0], socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    except OSError as error:
+        return listening_socket(host, port, backlog=BACKLOG)
+    except socket.gaierror as error:
         raise MisuseError(f"host {host}, port {port}: no such address here ({error.strerror or error}). Try --host 127.0.0.1.") from error
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(found[4])
-        bound.listen(BACKLOG)  # two that are only bound could share an address until one of them listens
     except OSError as error:
-        bound.close()
         raise MisuseError(f"host {host}, port {port}: cannot be listened on ({error.strerror or error}). Choose another --port.") from error
-    bound.set_inheritable(False)
-    return bound
 
 
 def make_listener(

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from speechadapt.errors import AudioError, MissingExtraError, MisuseError, SpeechadaptError
+from speechadapt.serve.address import listening_socket
 from speechadapt.serve.prompts import Prompt
 from speechadapt.serve.recorded_corpus import RecordedCorpus
 from speechadapt.serve.take import LARGEST, LONGEST, Take, read_take
@@ -313,17 +314,8 @@ class RecordServer:
 def _bind(host: str, port: int) -> socket.socket:
     if not 0 <= port < 65536:
         raise MisuseError(f"--port {port}: must be from 0 to 65535.")
-    bound = None
     try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        bound = socket.socket(found[0], socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, or asyncio leaves Nagle's algorithm on
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(found[4])
-        bound.listen(MOST_CONNECTIONS)  # a browser that is faster than the rest of the start waits
+        return listening_socket(host or None, port, backlog=MOST_CONNECTIONS)
     except (OSError, UnicodeError) as error:
-        if bound is not None:
-            bound.close()
         reason = getattr(error, "strerror", None) or error
         raise MisuseError(f"host {host}, port {port}: cannot be listened on ({reason}). Choose another --port, or --host 127.0.0.1.") from error
-    bound.set_inheritable(False)
-    return bound
