@@ -39,6 +39,7 @@ PAGE_FILES = {
     "/": ("record.html", "text/html; charset=utf-8"),
     "/record.js": ("record.js", "text/javascript; charset=utf-8"),
     "/record-worklet.js": ("record-worklet.js", "text/javascript; charset=utf-8"),
+    "/theme.css": ("theme.css", "text/css; charset=utf-8"),
     "/record.css": ("record.css", "text/css; charset=utf-8"),
 }
 POLICY = (
