@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from speechadapt.adapt.adapter import AdapterRef, load_adapter, merged, read_adapter
 from speechadapt.audio.pieces import Cutter, Piece, QuietCutter, SpeechCutter, cut_at_quiet, cut_pieces, whole_piece
-from speechadapt.audio.voice_activity import load_vad, shared_vad
+from speechadapt.audio.voice_activity import chosen_vad
 from speechadapt.audio.waveform import AudioSource, Waveform, open_recording, resample
 from speechadapt.errors import AudioError, MisuseError
 from speechadapt.models.load import load_model
@@ -143,7 +143,7 @@ class Transcriber:
         if base is None and facts is None:
             raise MisuseError("neither a base model nor an adapter was given. Give at least one of them.")
         if vad:
-            load_vad()  # says at once what is missing
+            chosen_vad(vad)  # says at once what is missing
         if facts is not None:
             base, language, task = base or facts.base_id, language or facts.language, task or facts.task
         self.model = load_model(str(base), revision=revision, language=language, task=task or "transcribe", device=device)
@@ -239,7 +239,7 @@ def transcribe_long(
     if timestamps not in TIMESTAMPS:
         raise MisuseError(f'timestamps is "{timestamps}", must be None, "segment" or "word". Correct it.')
     wanted = dataclasses.replace(settings, words=settings.words or timestamps is not None)
-    network = None if vad is False else load_vad() if vad and shared_vad() is None else shared_vad()
+    network = chosen_vad(vad)
     segments: list[Segment] = []
     heard = _Heard()
     dropped, no_speech = 0, _Mean()
@@ -293,7 +293,7 @@ def first_speech(
     Raises:
         AudioError, MisuseError: see `Transcriber.transcribe`.
     """
-    network = None if vad is False else load_vad() if vad and shared_vad() is None else shared_vad()
+    network = chosen_vad(vad)
     wanted = round(seconds * SAMPLING_RATE)
     found = np.zeros(0, np.float32)
     stood = source.tell() if isinstance(source, io.IOBase) else None

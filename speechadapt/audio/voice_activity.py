@@ -62,6 +62,18 @@ def shared_vad() -> Any:
         return None
 
 
+def chosen_vad(wanted: bool | None) -> Any:
+    """The process's network; None where it is not wanted (False), or is not installed and need not be (None).
+
+    Raises:
+        MissingExtraError: `wanted` is True, and it is not installed.
+    """
+    if wanted is False:
+        return None
+    network = shared_vad()
+    return load_vad() if network is None and wanted else network  # which says what is missing
+
+
 class VoiceActivity:
     """The network's judgement of one stream of sound that comes in chunks of any size; for one thread at a time."""
 

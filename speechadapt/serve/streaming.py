@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
 from speechadapt.audio.pieces import Piece, SpeechCutter
-from speechadapt.audio.voice_activity import load_vad, shared_vad
+from speechadapt.audio.voice_activity import chosen_vad
 from speechadapt.audio.waveform import Waveform
 from speechadapt.errors import AudioError, MisuseError
 from speechadapt.models.speech_model import Decoded, DecodeSettings, SpeechModel, Word
@@ -123,7 +123,7 @@ class StreamingTranscriber:
         self._settings = settings or (transcriber.settings if isinstance(transcriber, Transcriber) else DecodeSettings())
         check_settings(self._model, self._settings)
         self._decode = _decoder(transcriber, adapter)
-        network = None if vad is False else load_vad() if vad and shared_vad() is None else shared_vad()
+        network = chosen_vad(vad)
         self._cutter = SpeechCutter(network, limit=limit, apart=pause)
         self._rate, self._step, self._live = sampling_rate, round(step * SAMPLING_RATE), live
         self._stream = None if sampling_rate == SAMPLING_RATE else soxr.ResampleStream(sampling_rate, SAMPLING_RATE, 1, dtype="float32", quality="HQ")
