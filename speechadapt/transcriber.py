@@ -148,8 +148,7 @@ class Transcriber:
             base, language, task = base or facts.base_id, language or facts.language, task or facts.task
         self.model = load_model(str(base), revision=revision, language=language, task=task or "transcribe", device=device)
         self.adapter = None if facts is None else str(facts.folder)
-        settings = settings or DecodeSettings()
-        self.settings = settings if precision is None else dataclasses.replace(settings, precision=precision)
+        self.settings = (settings or DecodeSettings()).with_given(precision=precision)
         self.vad = vad
         check_settings(self.model, self.settings)
         self._turn = threading.Lock()
@@ -189,9 +188,7 @@ class Transcriber:
             AudioError: not audio, empty, cut off, or samples that are not finite or of another shape.
             MisuseError: a sampling rate of 0 or less, a language the model has no token for, or what its family has no use for.
         """
-        given: dict[str, Any] = {"language": language, "prompt": prompt, "temperature": temperature, "seed": seed}
-        settings = dataclasses.replace(self.settings, **{name: value for name, value in given.items() if value is not None})
-        settings = dataclasses.replace(settings, words=settings.words or words)
+        settings = self.settings.with_given(language=language, prompt=prompt, temperature=temperature, seed=seed, words=words or None)
         check_settings(self.model, settings)
         return transcribe_long(
             self.decode, source, settings=settings, longest=self.model.longest, padded_to=self.model.padded_to, sampling_rate=sampling_rate,

@@ -103,6 +103,10 @@ class DecodeSettings:
     lm_weight: float = 1.0
     word_score: float = 0.0
 
+    def with_given(self, **fields: Any) -> "DecodeSettings":
+        """These settings with those of `fields` that are not None."""
+        return dataclasses.replace(self, **{name: value for name, value in fields.items() if value is not None})
+
     def to_json(self) -> dict[str, Any]:
         """The fields as a JSON object."""
         return dataclasses.asdict(self)

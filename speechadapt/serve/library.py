@@ -27,7 +27,6 @@ from speechadapt.units import SAMPLING_RATE, Hertz
 BASE = "base"
 """The name that means no adapter; None means the same where a name is asked for."""
 NAME = re.compile(r"\w[\w.+-]{0,99}")
-ADAPTER_FILES = ("speechadapt.json", "adapter_config.json", "adapter_model.safetensors")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +111,7 @@ class AdapterLibrary:
         if memory is not None and memory <= 0:
             raise MisuseError(f"memory is {memory}, must be above 0 bytes. Leave it out for no bound.")
         self.model = load_model(base, revision=revision, language=language, task=task or "transcribe", device=device)
-        settings = settings or DecodeSettings()
-        self.settings = settings if precision is None else dataclasses.replace(settings, precision=precision)
+        self.settings = (settings or DecodeSettings()).with_given(precision=precision)
         check_settings(self.model, self.settings)
         self.vad = vad
         self.memory = memory
@@ -303,9 +301,9 @@ class AdapterLibrary:
             name = self.default if adapter is None else None if adapter == BASE else adapter
             if name is not None:
                 self._entry(name)
-        given: dict[str, Any] = {"language": language, "prompt": prompt, "temperature": temperature, "seed": seed}
-        settings = dataclasses.replace(self.settings, **{field: value for field, value in given.items() if value is not None})
-        settings = dataclasses.replace(settings, words=settings.words or words, window=settings.window if name is not None else "full")
+        settings = self.settings.with_given(
+            language=language, prompt=prompt, temperature=temperature, seed=seed, words=words or None, window="full" if name is None else None
+        )
         check_settings(self.model, settings)
         return transcribe_long(
             lambda waveforms, wanted: self.decode(waveforms, [name] * len(waveforms), wanted), source, settings=settings,
