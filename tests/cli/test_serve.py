@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from started import SPEECHADAPT
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
@@ -33,8 +34,7 @@ def test_a_server_from_start_to_stop(whisper_folder: Folder, tmp_path: Path) -> 
     base = str(whisper_folder("english"))
     write_adapter(base, tmp_path / "all" / "north", 1)
     write_adapter(base, tmp_path / "all" / "run" / "adapter", 2)
-    code = "import sys; from speechadapt.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", code, "serve", "--base", base, "--adapters", str(tmp_path / "all"), "--port", "0"]
+    command = [*SPEECHADAPT, "serve", "--base", base, "--adapters", str(tmp_path / "all"), "--port", "0"]
     command += ["--token-env", "MY_TOKEN", "--window", "short", "--device", "cpu", "--access-log"]
     environment = {**os.environ, "MY_TOKEN": "right"}
     with subprocess.Popen(command, text=True, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as started:

@@ -1,8 +1,6 @@
 """Small documents of every kind, and a browser that is already on this machine."""
 
 import dataclasses
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import soundfile
+from browser import find_chromium
 from report_documents import BASE, HOSTILE, NEW, SAID, make_entry, make_report
 
 from speechadapt.report.document import Document, comparison_document, read_document, report_document
@@ -81,15 +80,9 @@ def run_folder(reports: tuple[ScoreReport, ScoreReport], tmp_path_factory: pytes
     return folder
 
 
-def find_chromium() -> str | None:
-    return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
 @pytest.fixture(scope="module")  # not longer: while a driver lives, its thread has a running event loop, and can start no other
 def browser() -> "Iterator[Browser]":
     path = find_chromium()
-    if path is None:
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium, or set CHROMIUM to its path)")
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with playwright.sync_playwright() as driver:
         started = driver.chromium.launch(executable_path=path, args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"])

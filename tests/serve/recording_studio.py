@@ -2,14 +2,13 @@
 
 import contextlib
 import dataclasses
-import os
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from browser import find_chromium
 
 from speechadapt.serve.prompts import Prompt, divide
 from speechadapt.serve.record import CONSENT, RecordServer
@@ -81,13 +80,6 @@ class Reader:
         return self.page.locator("#findings li").all_inner_texts()
 
 
-def chromium() -> str:
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium, or set CHROMIUM to its path)")
-    return path
-
-
 @contextlib.contextmanager
 def reading(url: str, sound: Path | None, **options: Any) -> Iterator[Reader]:
     """A Chromium on the page whose microphone plays `sound` over and over, once from the moment it is opened; None: it has none at all."""
@@ -96,7 +88,7 @@ def reading(url: str, sound: Path | None, **options: Any) -> Iterator[Reader]:
     if sound is not None:
         arguments += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", f"--use-file-for-fake-audio-capture={sound}"]
     with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium(), args=arguments)
+        browser = driver.chromium.launch(executable_path=find_chromium(), args=arguments)
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         reader = Reader(page=context.new_page(), told=[], asked=[])
         reader.page.on("console", lambda message: reader.told.append(f"{message.type}: {message.text}"))

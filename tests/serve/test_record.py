@@ -1,6 +1,5 @@
 """The recording page's server: who may ask, what is taken, what is refused; and the command around it."""
 
-import contextlib
 import errno
 import http.client
 import io
@@ -21,6 +20,7 @@ import pytest
 import soundfile
 from recording_studio import Studio, make_prompts, serving
 from spoken import spoken
+from started import SPEECHADAPT, started
 
 from speechadapt.cli import main
 from speechadapt.serve.record import RecordServer
@@ -28,7 +28,6 @@ from speechadapt.serve.recorded_corpus import SpeakerLabels, open_recorded
 from speechadapt.serve.take import LARGEST
 
 PROMPTS = make_prompts()
-SPEECHADAPT = [sys.executable, "-c", "import sys; from speechadapt.cli import main; sys.exit(main())"]
 
 
 def wav(seconds: float = 2.0, rate: int = 48_000, level: float = 0.3) -> bytes:
@@ -244,24 +243,6 @@ def test_many_at_once_lose_nothing(tmp_path: Path) -> None:
     assert len((tmp_path / "metadata.csv").read_text().splitlines()) == 25
 
 
-@contextlib.contextmanager
-def start(folder: Path, *words: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """The command as a process of its own, and the address that it prints."""
-    command = [*SPEECHADAPT, "record", *words, "--no-browser"]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr is not None
-            told = ""
-            for line in process.stderr:
-                told += line
-                if found := re.search(r"http://\S+", line):
-                    yield process, found[0]
-                    return
-            raise AssertionError(told)
-        finally:
-            process.kill()
-
-
 def post(url: str, path: str, body: bytes = b"") -> Any:
     place = urllib.parse.urlsplit(url)
     connection = http.client.HTTPConnection(place.netloc, timeout=20)
@@ -277,7 +258,8 @@ def test_the_command_from_its_start_to_what_it_says_at_the_end(tmp_path: Path) -
     (tmp_path / "prompts.txt").write_text("One two three.\nFour five six.\nOne, two, three!\n")
     (first, *_) = read = make_prompts(("One two three.", "Four five six."))
     assert len(read) == 2
-    with start(tmp_path, "prompts.txt", "me", "--speaker", "anna", "--accent", "scottish", "--language", "en", "--json") as (process, url):
+    words = ["prompts.txt", "me", "--speaker", "anna", "--accent", "scottish", "--language", "en", "--json", "--no-browser"]
+    with started("record", *words, folder=tmp_path) as (process, url):
         post(url, "/api/consent?given=yes")
         post(url, f"/api/keep?prompt={first.id}", wav())
         post(url, "/api/stop")
@@ -297,7 +279,7 @@ def test_the_command_from_its_start_to_what_it_says_at_the_end(tmp_path: Path) -
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 def test_ctrl_c_ends_it_well_and_the_same_command_goes_on(tmp_path: Path) -> None:
     words = ("english", "me", "--accent", "scottish")
-    with start(tmp_path, *words) as (process, url):
+    with started("record", *words, "--no-browser", folder=tmp_path) as (process, url):
         post(url, "/api/consent?given=yes")
         first = get(url, "/api/state")["prompts"][0]["id"]
         post(url, f"/api/keep?prompt={first}", wav(3.0))
@@ -306,7 +288,7 @@ def test_ctrl_c_ends_it_well_and_the_same_command_goes_on(tmp_path: Path) -> Non
     assert process.returncode == 0
     assert out.splitlines()[0] == "1 of 100 prompts by me, 3.0 s: 1 train, 0 dev, 0 test"
     assert "speechadapt prepare table me/metadata.csv data/me" in out
-    with start(tmp_path, "english", "me") as (_, url):
+    with started("record", "english", "me", "--no-browser", folder=tmp_path) as (_, url):
         state = get(url, "/api/state")
         assert (state["done"], state["language"]) == ([first], "en")
         assert state["consent"]["given"] is not None
