@@ -42,7 +42,7 @@ def training_card(
     head += [f"language: [{', '.join(map(json.dumps, languages))}]"] if languages else []
     datasets = list(dict.fromkeys(record.hub_dataset for record in corpora if record.hub_dataset))
     head += [f"datasets: [{', '.join(map(json.dumps, datasets))}]"] if datasets else []
-    head += ["tags: [speechadapt, lora, speech-recognition]", "---", ""]
+    head += [f"tags: [speechadapt, {'full-fine-tuning' if spec.method == 'full' else 'lora'}, speech-recognition]", "---", ""]
     dev = "" if dev_score is None else f" Dev score of the chosen checkpoint: {dev_score:.4f}."
     spoken = f"{', '.join(languages)}, " if languages else ""
     body = f"""# Adapter for {model.base.id}

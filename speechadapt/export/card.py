@@ -38,7 +38,7 @@ def export_card(adapter: AdapterRef, target: str, quantization: str, proof: Proo
     sets = read_sets(run)
     head = ["---"]
     if is_hub_id(adapter.base_id):
-        relation = "quantized" if "8" in quantization else "finetune"
+        relation = "quantized" if quantization.startswith("int") else "finetune"
         head += [f"base_model: {json.dumps(adapter.base_id)}", f"base_model_relation: {relation}"]
     head += [f"library_name: {LIBRARIES[target]}", f"pipeline_tag: {TASK}", *_inherited(theirs)]
     tags = ["speechadapt", "speech-recognition", *TAGS.get(target, ())]
@@ -121,9 +121,10 @@ segments, _ = WhisperModel("{FOLDER}").transcribe(samples{language}, without_tim
 print(" ".join(segment.text.strip() for segment in segments))
 ```"""
     if target == "ggml":
+        spoken = (adapter.language or "auto") if multilingual else "en"
         return f"""```python
 from pywhispercpp.model import Model
-segments = Model("{FOLDER}/{GGML_FILE}").transcribe("speech.wav", language="{adapter.language or "auto"}")
+segments = Model("{FOLDER}/{GGML_FILE}").transcribe("speech.wav", language="{spoken}")
 print(" ".join(segment.text.strip() for segment in segments))
 ```"""
     if target == "onnx":

@@ -59,15 +59,13 @@ def choose_clips(source: Source, *, manifest: Path | None = None, limit: int = 1
     Args:
         source: whose run may have a test set.
         manifest: to be used instead.
-        limit: most clips; they are taken evenly from the whole manifest, the same ones each time.
+        limit: most clips, 1 or more; they are taken evenly from the whole manifest, the same ones each time.
 
     Raises:
         ManifestError: the manifest has no clip that can be used.
         AudioError: a clip of the manifest cannot be read; the message names it.
         MisuseError: no manifest was given, the run's test set is not there, and the synthetic voice is not installed.
     """
-    if limit < 1:
-        raise MisuseError(f"--limit {limit}: must be 1 or more. Correct the number.")
     longest = source.model.longest
     fallback = normalizer_for(source.adapter.language)
     if manifest is not None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from speechadapt.data.manifest import Manifest
 from speechadapt.errors import ExportError, MissingExtraError, MisuseError, SpeechadaptError
 from speechadapt.export.card import export_card
 from speechadapt.export.clips import Clips, choose_clips
@@ -26,6 +27,7 @@ from speechadapt.provenance import gather, package_version
 PROOF_FILE = "proof.json"
 """Its presence, with our mark inside, is what makes a folder an export that --force may replace."""
 MARK = "speechadapt export"
+CARD_FILE = "README.md"
 QUANTIZATIONS: dict[str, tuple[str, ...]] = {
     "merged": ("float32", "float16"),
     "ctranslate2": ("int8", "int8_float32", "int8_float16", "int16", "float16", "bfloat16", "float32"),
@@ -89,17 +91,22 @@ def export_adapter(
     Raises:
         MisuseError: an unknown target or quantization, a target that the family has none of, or `out` is taken.
         MissingExtraError: a package that the target needs is not installed.
+        ManifestError, AudioError: `clips` cannot be read.
         AdapterError, ModelError: there is no such adapter or base, or they do not belong together.
         ExportError: the proof failed; the message shows the first clip that differs.
     """
     quantization = check_target(target, quantization)
     adapter, run = find_adapter(given)
-    out = check_place(out, adapter, run, force=force)
+    place = check_place(out, adapter, run, force=force)
+    if limit < 1:
+        raise MisuseError(f"--limit {limit}: must be 1 or more. Correct the number.")
+    if clips is not None:
+        Manifest.read(clips)  # what is wrong with it is told before a model is loaded
     source = load_source(given, base=base)
     _check_family(source.model, target)
     chosen = choose_clips(source, manifest=clips, limit=limit)
     say(f"clips: {chosen.told}")
-    with atomic_folder(out) as temporary:
+    with atomic_folder(place) as temporary:
         say(f"writing {target} ({quantization})")
         _write(source, target, quantization, temporary)
         runtime = open_runtime(target, temporary, source.model, quantization)
@@ -109,13 +116,14 @@ def export_adapter(
         card = export_card(source.adapter, target, quantization, proof, multilingual=multilingual, run=source.run)
         size = folder_bytes(temporary)
         write_json(temporary / PROOF_FILE, _record(source, target, quantization, proof, temporary))
-        (temporary / "README.md").write_text(card, encoding="utf-8")
+        (temporary / CARD_FILE).write_text(card, encoding="utf-8")
         if not proof.passed:
-            raise ExportError(f"{out}: the export was not proven. {' '.join(f'{one}.' for one in proof.failures)} {_keep_failed(temporary, out)}")
-    failed = _failed(out)
+            raise ExportError(f"{place}: the export was not proven. {' '.join(f'{one}.' for one in proof.failures)} {_keep_failed(temporary, place)}")
+        check_place(place, adapter, run, force=force)  # a proof takes long, and somebody may have put something there
+    failed = _failed(place)
     if failed.is_dir() and is_export(failed):  # an earlier try
         shutil.rmtree(failed)
-    return Export(folder=out, target=target, quantization=quantization, size=size, proof=proof)
+    return Export(folder=place, target=target, quantization=quantization, size=size, proof=proof)
 
 
 def check_target(target: str, quantization: str | None) -> str:
@@ -173,10 +181,20 @@ def _what_is_there(place: Path) -> str | None:
     if (place / "adapter_config.json").is_file():
         return "an adapter"
     if is_export(place):
-        return None
+        return _foreign_files(place)
     if (place / "settings.json").is_file() or (place / "adapter").is_dir():
         return "a run"
     return "a model" if _is_model(place) else "a folder that is no export"
+
+
+def _foreign_files(export: Path) -> str | None:
+    """What somebody put into an export; None where all of it was made here."""
+    record = read_json(export / PROOF_FILE)
+    listed = record.get("files")
+    own = {PROOF_FILE, CARD_FILE, *(listed if isinstance(listed, dict) else ())}
+    found = sorted(path.relative_to(export).as_posix() for path in export.rglob("*") if not path.is_dir())
+    others = [name for name in found if name not in own]
+    return f"an export with files that are not of it ({', '.join(others[:3])})" if others else None
 
 
 def _is_model(folder: Path) -> bool:

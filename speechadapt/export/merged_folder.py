@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from speechadapt.errors import SpeechadaptError
 from speechadapt.export.source import Source
@@ -29,16 +30,22 @@ def write_merged(source: Source, out: Path, *, quantization: str = "float32") ->
         source: the merged model; left as it is.
         out: an empty folder.
         quantization: float32 or float16, of the weights as they are stored.
+
+    Raises:
+        OSError: the disk is full.
     """
     model = source.model
-    if isinstance(model, WhisperModel):
-        _save_whisper(model, out)
-    elif isinstance(model, CTCModel):
-        _save_ctc(model, out)
-    else:
-        raise TypeError(type(model).__name__)
-    if quantization == "float16":
-        _halve(out)
+    try:
+        if isinstance(model, WhisperModel):
+            _save_whisper(model, out)
+        elif isinstance(model, CTCModel):
+            _save_ctc(model, out)
+        else:
+            raise TypeError(type(model).__name__)
+        if quantization == "float16":
+            _halve(out)
+    except SafetensorError as error:  # what its writer makes of the system's error
+        raise OSError(str(error)) from error
 
 
 def _save_whisper(model: WhisperModel, out: Path) -> None:

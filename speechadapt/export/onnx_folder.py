@@ -1,6 +1,7 @@
 """ONNX: graphs for onnxruntime in the layout of Optimum, made by torch's own exporter: one for CTC, encoder and decoder for Whisper."""
 
 import contextlib
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,7 +94,7 @@ def _write_whisper(network: Any, out: Path) -> None:
 def export_graph(
     module: torch.nn.Module, example: tuple[torch.Tensor, ...], path: Path, inputs: dict[str, list[int]], outputs: dict[str, list[int]]
 ) -> None:
-    """Trace a module and write its graph.
+    """Trace a module and write its graph; weights that do not fit into its file lie beside it, in `NAME.onnx_data`.
 
     Args:
         module: to be traced.
@@ -106,13 +107,13 @@ def export_graph(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     free = {name: {place: f"{name}_{place}" for place in places} for name, places in (inputs | outputs).items()}
-    with warnings.catch_warnings(), torch.no_grad():
+    with _folder_beside(path) as beside, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporter's own, about tracing
         try:
             torch.onnx.export(
                 module.eval(),
                 example,
-                str(path),
+                str(beside / path.name),
                 input_names=list(inputs),
                 output_names=list(outputs),
                 dynamic_axes=free,
@@ -121,6 +122,7 @@ def export_graph(
             )
         except ModuleNotFoundError as error:
             raise MissingExtraError("onnx", "onnx") from error
+        _place(beside / path.name, path)
 
 
 def quantize(folder: Path) -> None:
@@ -136,10 +138,40 @@ def quantize(folder: Path) -> None:
     except ImportError as error:
         raise MissingExtraError("onnxruntime with onnx", "onnx") from error
     for path in sorted(folder.glob("*.onnx")):
-        small = path.with_name(f"{path.stem}.int8.onnx")
-        with _quiet_logging():
-            quantize_dynamic(str(path), str(small), weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm"], per_channel=True)
-        small.replace(path)
+        with _folder_beside(path) as beside, _quiet_logging():
+            quantize_dynamic(
+                str(path),
+                str(beside / path.name),
+                weight_type=QuantType.QInt8,
+                op_types_to_quantize=["MatMul", "Gemm"],
+                per_channel=True,
+                use_external_data_format=_weights_file(path).is_file(),
+            )
+            _place(beside / path.name, path)
+
+
+@contextlib.contextmanager
+def _folder_beside(path: Path) -> Iterator[Path]:
+    """A folder to write a graph in, because torch puts a file per weight beside a large one, and names them alike for encoder and decoder."""
+    with tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as folder:
+        yield Path(folder)
+
+
+def _weights_file(path: Path) -> Path:
+    """Where Optimum keeps the weights of a graph that is larger than the 2 GB of a protobuf file."""
+    return path.with_name(f"{path.name}_data")
+
+
+def _place(written: Path, path: Path) -> None:
+    """Move a graph from a folder of its own to its place, its weights in its file or all in one beside it."""
+    weights = _weights_file(path)
+    weights.unlink(missing_ok=True)
+    if [one.name for one in written.parent.iterdir()] == [written.name]:
+        written.replace(path)
+        return
+    import onnx
+
+    onnx.save(onnx.load(written), path, save_as_external_data=True, location=weights.name)
 
 
 @contextlib.contextmanager

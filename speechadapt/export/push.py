@@ -14,16 +14,15 @@ from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from speechadapt.adapt.adapter import FACTS_FILE, SIDE_FILES, WEIGHTS_FILE, read_adapter
 from speechadapt.errors import ExportError, MisuseError
-from speechadapt.export.export import PROOF_FILE, is_export, silent
+from speechadapt.export.export import CARD_FILE, PROOF_FILE, is_export, silent
 from speechadapt.export.source import find_adapter
 from speechadapt.files import read_object, sha256_of
 from speechadapt.units import Seconds
 
 TIMEOUT: Seconds = 10.0
 TOKEN_VARIABLE = "HF_TOKEN"
-CARD = "README.md"
-ADAPTER_FILES = (CARD, FACTS_FILE, WEIGHTS_FILE, *SIDE_FILES)
-WEIGHTS = (".safetensors", ".bin", ".onnx", ".pt", ".pth", ".h5", ".gguf", ".msgpack")
+ADAPTER_FILES = (CARD_FILE, FACTS_FILE, WEIGHTS_FILE, *SIDE_FILES)
+WEIGHTS = (".safetensors", ".bin", ".onnx", ".onnx_data", ".pt", ".pth", ".h5", ".gguf", ".msgpack")
 SECRETS = {
     "a Hugging Face token": re.compile(rb"\bhf_[A-Za-z0-9]{30,}"),
     "a private key": re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
@@ -100,9 +99,9 @@ def pack(given: Path) -> Parcel:
             raise ExportError(f"{path}: no file of this {kind}, so it is not uploaded with it. Move it elsewhere.")
         files[name] = path.stat().st_size
         _no_secret(path)
-    if CARD not in files:
-        raise ExportError(f"{folder}: has no {CARD}, the model card. Export or train it again.")
-    _check_card(folder / CARD)
+    if CARD_FILE not in files:
+        raise ExportError(f"{folder}: has no {CARD_FILE}, the model card. Export or train it again.")
+    _check_card(folder / CARD_FILE)
     return Parcel(folder=folder, kind=kind, files=files)
 
 
@@ -118,7 +117,7 @@ def _export_files(folder: Path) -> set[str]:
         inside = path.resolve().is_relative_to(folder.resolve())
         if not inside or not path.is_file() or not isinstance(facts, dict) or sha256_of(path) != facts.get("sha256"):
             raise ExportError(f"{path}: missing or not the one that was proven. Export it again.")
-    return {*listed, PROOF_FILE, CARD}
+    return {*listed, PROOF_FILE, CARD_FILE}
 
 
 def _no_secret(path: Path) -> None:
@@ -162,19 +161,19 @@ def push_folder(
         say: told of each step.
 
     Raises:
-        MisuseError: not the id of a repository, or no token.
+        MisuseError: not the id of a repository, no token or one that cannot be, or the repository is public and `private` was wished for.
         AdapterError, ExportError: see `pack`; also merged weights where an adapter lies, an adapter where weights lie, and what the Hub answers.
     """
     _check_id(repository)
     parcel = pack(given)
-    token = os.environ.get(token_variable) or (get_token() if token_variable == TOKEN_VARIABLE else None)
+    token = _token(token_variable)
     if token is None and not dry_run:
         raise MisuseError(
             f"no token: the variable {token_variable} is empty. Put a token with write access into it; the Hub makes them in its settings."
         )
     address = endpoint or constants.ENDPOINT
     api = HfApi(endpoint=address, token=token or False, library_name="speechadapt")
-    exists, there = _look(api, repository, revision, dry_run=dry_run, say=say)
+    exists, there = _look(api, repository, revision, token_variable, private=private, dry_run=dry_run, say=say)
     _check_kinds(parcel, repository, there)
     told = Pushed(
         parcel=parcel,
@@ -205,6 +204,16 @@ def push_folder(
     return dataclasses.replace(told, commit=str(done.commit_url))
 
 
+def _token(variable: str) -> str | None:
+    """A token as it may be sent; what cannot be, the HTTP library would quote in its complaint."""
+    token = os.environ.get(variable, "").strip() or (get_token() if variable == TOKEN_VARIABLE else None)
+    if token is not None and not re.fullmatch(r"[!-~]+", token):
+        raise MisuseError(
+            f"the variable {variable} holds no token: there is a space, a line break or a letter in it that tokens do not have. Copy it again."
+        )
+    return token
+
+
 def _check_id(repository: str) -> None:
     try:
         validate_repo_id(repository)
@@ -214,7 +223,9 @@ def _check_id(repository: str) -> None:
         raise MisuseError(f'"{repository}" is no id of a repository on the Hub ({str(error).splitlines()[0]}). Give OWNER/NAME.') from error
 
 
-def _look(api: HfApi, repository: str, revision: str | None, *, dry_run: bool, say: Callable[[str], None]) -> tuple[bool | None, tuple[str, ...]]:
+def _look(
+    api: HfApi, repository: str, revision: str | None, token_variable: str, *, private: bool, dry_run: bool, say: Callable[[str], None]
+) -> tuple[bool | None, tuple[str, ...]]:
     """Whether the repository is there, None where the Hub could not be asked, and its files in the default branch and in the wanted one."""
     if constants.HF_HUB_OFFLINE:
         if not dry_run:
@@ -222,7 +233,8 @@ def _look(api: HfApi, repository: str, revision: str | None, *, dry_run: bool, s
         say("the Hub is switched off by HF_HUB_OFFLINE, so what it has is not known")
         return None, ()
     try:
-        files = [file.rfilename for file in api.model_info(repository, timeout=TIMEOUT).siblings or ()]
+        found = api.model_info(repository, timeout=TIMEOUT)
+        files = [file.rfilename for file in found.siblings or ()]
         if revision is not None:
             with contextlib.suppress(RevisionNotFoundError):
                 files += [file.rfilename for file in api.model_info(repository, revision=revision, timeout=TIMEOUT).siblings or ()]
@@ -230,9 +242,14 @@ def _look(api: HfApi, repository: str, revision: str | None, *, dry_run: bool, s
         return False, ()
     except Exception as error:  # as in push_folder
         if not dry_run:
-            raise ExportError(_told(error, repository, api.endpoint, TOKEN_VARIABLE)) from error
+            raise ExportError(_told(error, repository, api.endpoint, token_variable)) from error
         say(f"the Hub could not be asked what it has ({_first_line(error)})")
         return None, ()
+    if private and found.private is False:
+        raise MisuseError(
+            f"{repository} is public already, and --private only makes a new repository private. Make it private in its settings on the Hub, or "
+            "leave --private out."
+        )
     return True, tuple(dict.fromkeys(files))
 
 

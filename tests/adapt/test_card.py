@@ -13,7 +13,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from speechadapt.adapt.adapter import add_adapter
-from speechadapt.adapt.card import EXPORT, FOLDER, NOT_SCORED, proven_card, training_card
+from speechadapt.adapt.card import EXPORT, FOLDER, NOT_SCORED, eval_results, proven_card, training_card
 from speechadapt.adapt.spec import AdapterSpec
 from speechadapt.data.corpus_record import UNKNOWN, CorpusRecord
 from speechadapt.data.manifest import Manifest
@@ -48,6 +48,7 @@ def test_the_head_is_what_the_hub_reads(model: SpeechModel, make_manifest: Calla
 
 def test_a_model_trained_whole_has_no_rank(model: SpeechModel, make_manifest: Callable[..., Manifest]) -> None:
     card = training_card(model, AdapterSpec(method="full"), make_manifest(1), 1, None)
+    assert ModelCard(card).data.tags == ["speechadapt", "full-fine-tuning", "speech-recognition"]
     assert "A copy of the base with every weight trained, made with speechadapt" in card
     assert "rank" not in card
 
@@ -168,6 +169,8 @@ def test_the_verdict_comes_into_the_card_once(model: SpeechModel, make_manifest:
     assert section(proven, "Data") == UNKNOWN_DATA
     assert proven_card(proven, SETS) == proven
     (result,) = ModelCard(proven).data.eval_results
+    assert [result] == eval_results(SETS)
+    assert ModelCard(str(ModelCard(proven))).data.to_dict() == ModelCard(proven).data.to_dict(), "written again it is the same"
     assert (result.metric_type, result.metric_value, result.dataset_type, result.dataset_name) == ("wer", 25.0, "mine-test", "mine/test (test set)")
     assert result.task_type == "automatic-speech-recognition"
     assert "No guard" not in proven

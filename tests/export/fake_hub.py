@@ -94,7 +94,9 @@ class FakeHub:
                 if not rest or rest[0] == "revision":
                     if rest and rest[1] not in ("main", *hub.branches):
                         return self._answer(404, {"error": "no such revision"}, X_Error_Code="RevisionNotFound")
-                    return self._answer(200, {"id": name, "sha": "a" * 40, "siblings": [{"rfilename": one} for one in files]})
+                    return self._answer(
+                        200, {"id": name, "sha": "a" * 40, "private": hub.private.get(name, False), "siblings": [{"rfilename": one} for one in files]}
+                    )
                 if rest[0] == "branch":
                     hub.branches.append(rest[1])
                     return self._answer(200)

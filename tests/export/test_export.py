@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 from tiny_ctc import edit_json
 
-from speechadapt.adapt.adapter import load_adapter
+from speechadapt.adapt.adapter import load_adapter, read_adapter
 from speechadapt.cli import main
-from speechadapt.errors import AdapterError, ExportError, ManifestError, MissingExtraError, MisuseError, ModelError
+from speechadapt.errors import AdapterError, ExportError, ManifestError, MissingExtraError, MisuseError, ModelError, SpeechadaptError
+from speechadapt.export.card import loading
 from speechadapt.export.export import export_adapter
+from speechadapt.export.onnx_folder import _place, export_graph, quantize
 from speechadapt.export.source import load_source
 from speechadapt.models.load import load_model
 from speechadapt.models.speech_model import DecodeSettings
+from speechadapt.serve.mixing import Part, mix_adapters
 from speechadapt.transcriber import Transcriber
 
 Folders = Callable[[str], Path]
@@ -112,6 +119,28 @@ def test_whisper_as_graphs(whisper_folder: Folders, make_adapter: Callable[..., 
     assert done.proof.identical == 3
 
 
+def test_weights_beside_a_large_graph_come_into_one_file(tmp_path: Path) -> None:
+    """Above 2 GB torch writes a file per weight beside the graph; here onnx does, so that the graph may be small."""
+    onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    torch.manual_seed(0)
+    layers, given = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.Linear(64, 8)), torch.randn(2, 64)
+    (tmp_path / "scattered").mkdir()
+    written, path = tmp_path / "scattered" / "model.onnx", tmp_path / "out" / "model.onnx"
+    export_graph(layers, (given,), path, {"value": [0]}, {"logits": [0]})
+    assert [one.name for one in path.parent.iterdir()] == ["model.onnx"]
+    onnx.save(onnx.load(path), written, save_as_external_data=True, all_tensors_to_one_file=False, size_threshold=0)
+    assert len(list(written.parent.iterdir())) == 5
+    _place(written, path)
+    for _ in range(2):  # as it was written, then as int8
+        assert sorted(one.name for one in path.parent.iterdir()) == ["model.onnx", "model.onnx_data"]
+        (found,) = onnxruntime.InferenceSession(str(path)).run(None, {"value": given.numpy()})
+        np.testing.assert_allclose(found, layers(given).detach(), atol=0.05)
+        quantize(path.parent)
+    export_graph(layers, (given,), path, {"value": [0]}, {"logits": [0]})
+    assert [one.name for one in path.parent.iterdir()] == ["model.onnx"]
+
+
 def test_half_precision_is_half_as_large(whisper_folder: Folders, make_adapter: Callable[..., Path], clips: Path, tmp_path: Path) -> None:
     adapter = make_adapter(whisper_folder("english"))
     sizes = []
@@ -142,6 +171,14 @@ def test_the_record_and_the_card(
     assert "Result: 3 of 3 texts identical" in text
 
 
+def test_whisper_cpp_is_told_a_language_where_it_has_one(whisper_folder: Folders, make_adapter: Callable[..., Path]) -> None:
+    adapter = read_adapter(make_adapter(whisper_folder("english")))
+    unknown = dataclasses.replace(adapter, language=None)
+    given = [(adapter, False), (unknown, False), (dataclasses.replace(adapter, language="de"), True), (unknown, True)]
+    found = [re.findall(r'language="(\w+)"', loading("ggml", one, multilingual=several)) for one, several in given]
+    assert found == [["en"], ["en"], ["de"], ["auto"]]
+
+
 def test_the_runs_test_set_is_found_where_the_run_has_moved(
     whisper_folder: Folders, make_adapter: Callable[..., Path], finish_run: Callable[..., Path], clips: Path, tmp_path: Path
 ) -> None:
@@ -162,6 +199,18 @@ def test_without_a_test_set_synthetic_sentences_stand_in(
     (clips.parent / "audio" / "1.wav").unlink()
     done = export_adapter(run, tmp_path / "out", target="merged", limit=1)
     assert done.proof.about["from"] == "1 sentences of synthetic_english (the audio of clips/test.jsonl is not there)"
+
+
+@pytest.mark.parametrize("target", ["merged", "onnx"])
+def test_an_adapter_mixed_from_others(target: str, whisper_folder: Folders, make_adapter: Callable[..., Path], clips: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    one = make_adapter(whisper_folder("english"))
+    other = Path(shutil.copytree(one, tmp_path / "other"))
+    mix_adapters([Part(folder=one, weight=0.5), Part(folder=other, weight=1.5)], tmp_path / "mixed")
+    done = export_adapter(tmp_path / "mixed", tmp_path / "out", target=target, clips=clips)
+    assert done.proof.identical == 3
+    base = whisper_folder("english")
+    assert texts(base, clips, adapter=str(tmp_path / "mixed")) != texts(base, clips, adapter=str(one))
 
 
 # Proofs that fail
@@ -206,6 +255,49 @@ def test_another_text_fails_an_exact_target(
     assert not list(tmp_path.glob(".*"))
 
 
+# What goes wrong on the way
+
+
+def test_a_full_disk(whisper_folder: Folders, make_adapter: Callable[..., Path], clips: Path, tmp_path: Path) -> None:
+    adapter = make_adapter(whisper_folder("english"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limits[1]))  # the weights are larger, and every other file is smaller
+    try:
+        with pytest.raises(SpeechadaptError, match=r"out: could not be written \(.*File too large.*\); what was there before is untouched. Free"):
+            export_adapter(adapter, tmp_path / "out", target="merged", clips=clips)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clips", "run"]
+
+
+def test_stopped_in_the_middle(whisper_folder: Folders, make_adapter: Callable[..., Path], clips: Path, tmp_path: Path) -> None:
+    adapter = make_adapter(whisper_folder("english"))
+    seen: list[str] = []
+
+    def stop(message: str) -> None:
+        if message.startswith("proving"):
+            seen.extend(path.name for path in tmp_path.glob(".out.*/*"))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export_adapter(adapter, tmp_path / "out", target="merged", clips=clips, say=stop)
+    assert "model.safetensors" in seen
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clips", "run"]
+
+
+def test_what_comes_to_the_place_meanwhile_stays(whisper_folder: Folders, make_adapter: Callable[..., Path], clips: Path, tmp_path: Path) -> None:
+    adapter, out = make_adapter(whisper_folder("english")), tmp_path / "out"
+
+    def put(message: str) -> None:
+        if message.startswith("proving"):
+            shutil.copytree(adapter, out)
+
+    with pytest.raises(MisuseError, match=r"out: an adapter is there, which is never overwritten"):
+        export_adapter(adapter, out, target="merged", clips=clips, force=True, say=put)
+    assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in adapter.iterdir())
+    assert not list(tmp_path.glob(".*"))
+
+
 # What is refused
 
 
@@ -235,6 +327,10 @@ def test_nothing_but_an_earlier_export_is_replaced(whisper_folder: Folders, make
         with pytest.raises(MisuseError, match=told):
             export_adapter(adapter, place, target="merged", clips=clips, force=True)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    inside = Path(shutil.copytree(adapter, done.folder / "mine"))
+    with pytest.raises(MisuseError, match=r"out: an export with files that are not of it \(mine/README.md, mine/adapter_config.json, .*\) is there"):
+        export_adapter(adapter, done.folder, target="merged", clips=clips, force=True)
+    shutil.rmtree(inside)
     again = export_adapter(adapter, done.folder, target="merged", clips=clips, limit=1, force=True)
     assert again.proof.clips == 1
     load_adapter(load_model(str(whisper_folder("english")), device="cpu"), adapter)  # still whole
@@ -260,11 +356,12 @@ def test_wishes_that_mean_nothing(
     for target, program in (("ggml", "whisper.cpp runs"), ("ctranslate2", "faster-whisper runs")):
         with pytest.raises(MisuseError, match=rf"is a CTC model, and {program} Whisper alone. Export it --to onnx or --to merged."):
             export_adapter(adapter, out, target=target, clips=clips)
+    # before the base is looked for, which takes long where it is there
     with pytest.raises(MisuseError, match="--limit 0: must be 1 or more"):
-        export_adapter(adapter, out, target="merged", clips=clips, limit=0)
+        export_adapter(adapter, out, target="merged", clips=clips, limit=0, base="nowhere")
     (clips.parent / "empty.jsonl").write_text("")
     with pytest.raises(ManifestError, match=r"empty.jsonl"):
-        export_adapter(adapter, out, target="merged", clips=clips.parent / "empty.jsonl")
+        export_adapter(adapter, out, target="merged", clips=clips.parent / "empty.jsonl", base="nowhere")
     assert not out.exists()
 
 

@@ -140,6 +140,46 @@ def test_no_token_no_name(monkeypatch: pytest.MonkeyPatch, hub: FakeHub, adapter
     assert {token for _, path, token in hub.requests if path.startswith("/api/")} == {"another-token"}
 
 
+@pytest.mark.parametrize(
+    ("token", "sent"), [(f"{TOKEN}\n", True), (f" {TOKEN}", True), ("hub to-ken", False), ("hub\ntoken", False), ("hübtoken", False)]
+)
+def test_a_token_copied_badly(token: str, sent: bool, monkeypatch: pytest.MonkeyPatch, hub: FakeHub, adapter: Path) -> None:
+    """The HTTP library would quote a header that it cannot send, token and all."""
+    monkeypatch.setenv("OTHER", token)
+    said: list[str] = []
+    if sent:
+        push_folder(adapter, "me/mine", endpoint=hub.address, token_variable="OTHER", say=said.append)
+        assert {given for _, path, given in hub.requests if path.startswith("/api/")} == {TOKEN}
+        assert not any(TOKEN in line for line in said)
+        return
+    for dry_run in (True, False):
+        with pytest.raises(
+            MisuseError, match=r"^the variable OTHER holds no token: there is a space, a line break or a letter in it that tokens do not"
+        ) as told:
+            push_folder(adapter, "me/mine", endpoint=hub.address, token_variable="OTHER", dry_run=dry_run, say=said.append)
+        assert token not in str(told.value)
+    assert not hub.requests
+    assert not said
+
+
+def test_the_variable_that_was_named_is_named(monkeypatch: pytest.MonkeyPatch, hub: FakeHub, adapter: Path) -> None:
+    monkeypatch.setenv("OTHER", "another-token")
+    hub.failing["/api/models/me/mine"] = 403
+    with pytest.raises(ExportError, match=r"^the token of OTHER may not write to me/mine \(403\)"):
+        push_folder(adapter, "me/mine", endpoint=hub.address, token_variable="OTHER")
+
+
+def test_private_is_not_sent_to_where_all_can_see_it(hub: FakeHub, adapter: Path) -> None:
+    hub.repositories["me/mine"] = {}
+    for dry_run in (True, False):
+        with pytest.raises(MisuseError, match=r"me/mine is public already, and --private only makes a new repository private"):
+            push_folder(adapter, "me/mine", private=True, dry_run=dry_run, endpoint=hub.address)
+    assert hub.repositories == {"me/mine": {}}
+    hub.private["me/mine"] = True
+    push_folder(adapter, "me/mine", private=True, endpoint=hub.address)
+    assert hub.repositories["me/mine"] == files_of(adapter)
+
+
 # What is never sent
 
 
