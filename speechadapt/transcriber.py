@@ -47,6 +47,10 @@ BLOCK = 160_000
 """Samples of an array that are converted at a time."""
 RATES: tuple[Hertz, Hertz] = (1000, 768_000)
 """Sampling rates that a recording may have; a header with another one lies."""
+SEEDS = (-(2**63), 2**64 - 1)
+"""What torch takes for one."""
+FULL_SCALE = 16.0
+"""Float samples beyond this, 24 dB above full scale, are integers that nobody divided."""
 
 Decode = Callable[[Sequence[Waveform], DecodeSettings], Sequence[Decoded]]
 """From waveforms (float32, shape (samples,), 16 kHz, each at most the model's window) to what was said in each, in order."""
@@ -159,7 +163,7 @@ class Transcriber:
 
     def transcribe(
         self,
-        source: "Path | str | bytes | io.IOBase | NDArray[Any]",
+        source: "AudioSource | NDArray[Any]",
         *,
         sampling_rate: Hertz = SAMPLING_RATE,
         language: str | None = None,
@@ -240,8 +244,8 @@ def transcribe_long(
     segments: list[Segment] = []
     heard = _Heard()
     dropped, no_speech = 0, _Mean()
-    with _blocks(source, sampling_rate, longest) as (whole, blocks):
-        pieces = _pieces(network, whole, blocks, longest, heard)
+    with _blocks(source, sampling_rate, longest) as blocks:
+        pieces = _pieces(network, blocks, longest, heard)
         for batch in _batches(pieces, wanted, padded_to):
             for piece, result in zip(batch, _decode_all(decode, batch, wanted, padded_to), strict=True):
                 if result.no_speech is not None:
@@ -294,8 +298,8 @@ def first_speech(
     wanted = round(seconds * SAMPLING_RATE)
     found = np.zeros(0, np.float32)
     stood = source.tell() if isinstance(source, io.IOBase) else None
-    with _blocks(source, sampling_rate, longest) as (whole, blocks):
-        for piece in _pieces(network, whole, blocks, longest, _Heard()):
+    with _blocks(source, sampling_rate, longest) as blocks:
+        for piece in _pieces(network, blocks, longest, _Heard()):
             found = np.concatenate([found, piece.waveform[max(0, piece.spans[0][0] - piece.start) :]])[:wanted]
             if len(found) == wanted:
                 break
@@ -325,6 +329,9 @@ def check_settings(model: SpeechModel, settings: DecodeSettings) -> None:
         raise MisuseError(f'window is "{settings.window}", but {model.base.id} {told}')
     if not 0 <= settings.temperature <= 1:
         raise MisuseError(f"temperature is {settings.temperature}, must be from 0 to 1. 0 takes the likeliest tokens.")
+    least, greatest = SEEDS
+    if not least <= settings.seed <= greatest:
+        raise MisuseError(f"seed is {settings.seed}, must be from {least} to {greatest}. Choose a smaller one.")
     if settings.temperature > 0 and settings.beam > 1:
         raise MisuseError(f"temperature is {settings.temperature} and beam is {settings.beam}: a beam search draws nothing. Leave one of them out.")
     if model.family != "ctc" and settings.lm is not None:
@@ -377,12 +384,12 @@ def _most_spoken(segments: Sequence[Segment]) -> str | None:
 
 
 @contextlib.contextmanager
-def _blocks(source: "AudioSource | NDArray[Any]", sampling_rate: Hertz, longest: Seconds) -> Iterator[tuple[bool, Iterator[Waveform]]]:
-    """Whether a recording fits the model's window, and its blocks at 16 kHz."""
+def _blocks(source: "AudioSource | NDArray[Any]", sampling_rate: Hertz, longest: Seconds) -> Iterator[Iterator[Waveform]]:
+    """A recording's blocks at 16 kHz; samples that fit the model's window are one block."""
     if isinstance(source, np.ndarray):
         _check_samples(source, sampling_rate)
         fits = len(source) / sampling_rate <= longest
-        yield fits, iter([_resampled(source, sampling_rate)]) if fits else _sample_blocks(source, sampling_rate)
+        yield iter([_resampled(source, sampling_rate)]) if fits else _sample_blocks(source, sampling_rate)
         return
     with open_recording(source) as recording:
         low, high = RATES
@@ -391,12 +398,13 @@ def _blocks(source: "AudioSource | NDArray[Any]", sampling_rate: Hertz, longest:
                 "not-audio",
                 f"{recording.name}: its header says {recording.info.sampling_rate} Hz, must be {low} to {high}. Write it again from its source.",
             )
-        yield recording.info.duration <= longest, recording.blocks()
+        yield recording.blocks()
 
 
 def _check_samples(given: NDArray[Any], sampling_rate: Hertz) -> None:
-    if not sampling_rate > 0:
-        raise MisuseError(f"sampling_rate is {sampling_rate}, must be above 0. Give the rate of the samples in Hz.")
+    low, high = RATES
+    if not low <= sampling_rate <= high:
+        raise MisuseError(f"sampling_rate is {sampling_rate}, must be {low} to {high} Hz. Give the rate of the samples.")
     if given.ndim != 1 or not given.size:
         raise AudioError("not-audio", f"samples of shape {given.shape}, must be (samples,) and not empty. Give one mono channel.")
     if given.dtype != np.int16 and not np.issubdtype(given.dtype, np.floating):
@@ -404,6 +412,22 @@ def _check_samples(given: NDArray[Any], sampling_rate: Hertz) -> None:
     bad = sum(int(np.count_nonzero(~np.isfinite(given[first : first + BLOCK]))) for first in range(0, len(given), BLOCK))
     if bad:
         raise AudioError("not-finite", f"{bad} of {given.size} samples are NaN or infinite. Record again.")
+    check_scale(given)
+
+
+def check_scale(samples: NDArray[Any]) -> None:
+    """Refuse float samples that are integers which nobody divided: cut to [-1, 1] they would be nothing but noise.
+
+    Raises:
+        AudioError: reason not-audio.
+    """
+    if samples.dtype == np.int16 or not samples.size:
+        return
+    highest = max(float(samples.max()), -float(samples.min()))
+    if highest > FULL_SCALE:
+        raise AudioError(
+            "not-audio", f"float samples as large as {highest:g}, must be in [-1, 1]. Divide them (16-bit ones by 32768), or give them as int16."
+        )
 
 
 def _floats(given: NDArray[Any]) -> Waveform:
@@ -423,21 +447,29 @@ def _sample_blocks(given: NDArray[Any], sampling_rate: Hertz) -> Iterator[Wavefo
         yield np.clip(sound, -1.0, 1.0)
 
 
-def _pieces(network: Any, fits: bool, blocks: Iterator[Waveform], longest: Seconds, heard: _Heard) -> Iterator[Piece]:
-    """The pieces to decode, each as soon as it is complete; `heard` counts the samples."""
+def _pieces(network: Any, blocks: Iterator[Waveform], longest: Seconds, heard: _Heard) -> Iterator[Piece]:
+    """The pieces to decode, each as soon as it is complete; `heard` counts the samples.
+
+    Whether a recording fits the model's window is seen by its samples: a FLAC that was written into a pipe does not know its length.
+    """
 
     def counted() -> Iterator[Waveform]:
         for block in blocks:
             heard.samples += len(block)
             yield block
 
-    if fits:
-        piece = whole_piece(network, np.concatenate([np.zeros(0, np.float32), *counted()]))
-        yield from [] if piece is None else [piece]
-        return
+    rest = counted()
+    begun: list[Waveform] = []
+    while heard.samples <= round(longest * SAMPLING_RATE) + 1:  # resampling may round one up
+        block = next(rest, None)
+        if block is None:
+            piece = whole_piece(network, np.concatenate([np.zeros(0, np.float32), *begun]))
+            yield from [] if piece is None else [piece]
+            return
+        begun.append(block)
     limit = min(longest, LONGEST_PIECE)
     cutter: Cutter = QuietCutter(longest) if network is None else SpeechCutter(network, limit=limit)
-    yield from cut_pieces(cutter, counted())
+    yield from cut_pieces(cutter, itertools.chain(begun, rest))
 
 
 def _batches(pieces: Iterator[Piece], settings: DecodeSettings, padded_to: Seconds | None) -> Iterator[list[Piece]]:

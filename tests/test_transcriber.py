@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 import sys
+import tempfile
 import threading
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +118,11 @@ def test_samples_are_not_changed(transcriber: Transcriber, tone: Tone) -> None:
         (np.zeros(100, np.int32), "not-audio", "samples of type int32, must be float in [-1, 1] or int16. Convert them."),
         (np.zeros(100, np.complex64), "not-audio", "samples of type complex64, must be float in [-1, 1] or int16. Convert them."),
         (np.array([0.0, np.nan, np.inf, 0.1]), "not-finite", "2 of 4 samples are NaN or infinite. Record again."),
+        (
+            np.array([0.0, -31_000.0, 5.0]),
+            "not-audio",
+            "float samples as large as 31000, must be in [-1, 1]. Divide them (16-bit ones by 32768), or give them as int16.",
+        ),
     ],
 )
 def test_samples_that_are_no_recording(samples: NDArray[Any], reason: str, message: str, transcriber: Transcriber) -> None:
@@ -125,10 +132,46 @@ def test_samples_that_are_no_recording(samples: NDArray[Any], reason: str, messa
 
 
 def test_samples_at_a_rate_that_cannot_be(transcriber: Transcriber) -> None:
-    for rate in (0, -8000):
+    for rate in (0, -8000, 1, 1_000_000, float("nan")):
         with pytest.raises(MisuseError) as caught:
-            transcriber.transcribe(np.zeros(100, np.float32), sampling_rate=rate)
-        assert str(caught.value) == f"sampling_rate is {rate}, must be above 0. Give the rate of the samples in Hz."
+            transcriber.transcribe(np.zeros(100, np.float32), sampling_rate=rate)  # type: ignore[arg-type]
+        assert str(caught.value) == f"sampling_rate is {rate}, must be 1000 to 768000 Hz. Give the rate of the samples."
+
+
+def test_any_bytes_and_any_open_file(transcriber: Transcriber, write_tone: Callable[..., Path], tmp_path: Path) -> None:
+    path = write_tone(tmp_path / "tone.wav", seconds=0.5)
+    data = path.read_bytes()
+    expected = transcriber.transcribe(path)
+    with tempfile.NamedTemporaryFile() as named, tempfile.SpooledTemporaryFile() as spooled:  # FastAPI's uploads are such files
+        for file in (named, spooled):
+            file.write(data)
+            file.seek(0)
+            assert transcriber.transcribe(file) == expected  # type: ignore[arg-type]
+    assert transcriber.transcribe(bytearray(data)) == transcriber.transcribe(memoryview(data)) == expected
+
+
+def test_what_is_no_source_is_told_by_its_kind(transcriber: Transcriber, tmp_path: Path) -> None:
+    def refusal(source: Any) -> str:
+        with pytest.raises(AudioError) as caught:
+            transcriber.transcribe(source)
+        assert caught.value.reason == "not-audio"
+        return str(caught.value)
+
+    kinds = "must be a path, the bytes of a file, an open binary file or a numpy array. Convert it."
+    assert refusal(None) == f"NoneType given, {kinds}"
+    assert refusal([0.0] * 16_000) == f"list given, {kinds}"
+    assert refusal(torch.zeros(16_000)) == f"Tensor given, {kinds}"
+    (tmp_path / "a.wav").write_bytes(wav())
+    with (tmp_path / "a.wav").open(encoding="latin-1") as text:
+        assert refusal(text) == f'{tmp_path / "a.wav"}: opened as text. Open it with mode "rb".'
+    with (tmp_path / "a.wav").open("ab") as written:
+        assert refusal(written) == f'{tmp_path / "a.wav"}: not open to be read. Open it with mode "rb".'
+    assert refusal(written) == f'{tmp_path / "a.wav"}: not open to be read. Open it with mode "rb".'  # closed
+    ends = os.pipe()
+    with os.fdopen(ends[0], "rb") as out, os.fdopen(ends[1], "wb") as into:
+        into.write(wav(100))
+        into.flush()
+        assert refusal(out) == "audio: a pipe or socket, in which no one can go back. Read it to its end and give the bytes."
 
 
 @pytest.mark.parametrize(("source", "reason"), [(b"", "empty"), (b"no audio", "not-audio"), ("none.wav", "missing")])
@@ -185,6 +228,7 @@ def test_a_long_recording_is_its_segments(transcriber: Transcriber, tone: Tone) 
     assert found.to_json()["segments"][1]["text"] == found.segments[1].text
 
 
+@pytest.mark.slow
 def test_long_speech_is_heard_to_its_end(tiny_transcriber: Transcriber, speech: dict[str, NDArray[np.float32]]) -> None:
     """Three sentences, three times over, with pauses: 40 s through the real tiny.en."""
     pause = np.zeros(16_000, np.float32)
@@ -367,6 +411,13 @@ def test_sentences_and_words_are_where_they_were_said(
     assert (found.language, found.dropped) == ("en", 0)
     assert found.no_speech is not None
     assert found.no_speech < 0.2
+
+
+@pytest.mark.slow
+def test_times_change_no_text(listener: Transcriber, talk: tuple[NDArray[np.float32], list[tuple[float, float]]], tmp_path: Path) -> None:
+    waveform, _ = talk
+    soundfile.write(tmp_path / "talk.wav", waveform, 16_000)
+    found = listener.transcribe(tmp_path / "talk.wav", timestamps="word")
     by_segment = listener.transcribe(tmp_path / "talk.wav", timestamps="segment")
     assert [(s.start, s.end, s.text) for s in by_segment.segments] == [(s.start, s.end, s.text) for s in found.segments]
     assert by_segment.words == ()
@@ -378,6 +429,31 @@ def test_what_fits_is_heard_whole_as_in_scoring(listener: Transcriber, speech: d
     clip = next(iter(speech.values()))
     (alone,) = listener.model.decode([clip], DecodeSettings())
     assert listener.transcribe(clip).text == alone.text
+
+
+def test_a_flac_that_was_written_into_a_pipe_is_heard_as_any_other(speech: dict[str, NDArray[np.float32]]) -> None:
+    """Its header says a length of 0 samples: unknown."""
+    pytest.importorskip("silero_vad", reason="the extra vad is not installed")
+    clip = next(iter(speech.values()))
+    sound = np.concatenate([np.zeros(24_000, np.float32), clip, np.zeros(24_000, np.float32)])
+    file = io.BytesIO()
+    soundfile.write(file, sound, 16_000, format="FLAC")
+    known = file.getvalue()
+    piped = bytearray(known)
+    piped[21] &= 0xF0  # 36 bits of the stream's header
+    piped[22:26] = bytes(4)
+    heard: list[int] = []
+
+    def decode(waveforms: Sequence[NDArray[np.float32]], _: DecodeSettings) -> list[Decoded]:
+        heard.extend(map(len, waveforms))
+        return [Decoded(text="heard", avg_logprob=-0.1) for _ in waveforms]
+
+    found = [transcribe_long(decode, data, settings=DecodeSettings(), longest=30.0, vad=True) for data in (known, bytes(piped))]
+    assert found[0] == found[1]
+    assert found[0].text == "heard"
+    assert heard == [len(sound)] * 2  # whole, as a model is scored
+    with pytest.raises(AudioError, match=r"decoding stopped at .* \(flac decoder lost sync\)\. Send the whole file\.$"):
+        transcribe_long(decode, bytes(piped[:-5000]), settings=DecodeSettings(), longest=30.0, vad=True)
 
 
 def piece(seconds: float = 10.0, spans: tuple[tuple[float, float], ...] = ((0.0, 10.0),), start: float = 100.0) -> Piece:
@@ -554,6 +630,7 @@ def test_one_sample_eight_channels_and_192_khz(transcriber: Transcriber) -> None
     [
         ({"timestamps": "letter"}, 'timestamps is "letter", must be None, "segment" or "word". Correct it.'),
         ({"temperature": 1.5}, "temperature is 1.5, must be from 0 to 1. 0 takes the likeliest tokens."),
+        ({"seed": 2**64}, "seed is 18446744073709551616, must be from -9223372036854775808 to 18446744073709551615. Choose a smaller one."),
         ({"language": "fr"}, 'language is "fr", but {id} knows only English. Choose the multilingual model without ".en".'),
     ],
 )

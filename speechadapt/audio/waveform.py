@@ -35,6 +35,8 @@ LEAST_MISSING: Seconds = 0.5
 """A file that holds less than its header promises by more than this was cut off."""
 UNKNOWN_LENGTH: Seconds = 1e9
 """Programs that write FLAC into a pipe do not know its length, and libsndfile gives the largest number there."""
+SEEK_FAILED = 39
+"""Libsndfile's number of that error."""
 MOST_VALUES = 1 << 21
 """Values, those of all channels counted, that are decoded at a time: 8 MB."""
 PIECE = 1 << 16
@@ -140,7 +142,7 @@ class Recording:
             self._file.seek(0)
         while True:
             try:
-                samples: NDArray[np.float32] = self._file.read(most, dtype="float32", always_2d=True)
+                samples = self._read(most)
             except (soundfile.SoundFileError, RuntimeError) as error:
                 raise AudioError(
                     "truncated", f"{self.name}: decoding stopped at {read / rate:.2f} s ({_sentence(error)}). Send the whole file."
@@ -164,6 +166,20 @@ class Recording:
         promised = self.info.duration + self.info.missing
         if promised < UNKNOWN_LENGTH and promised - read / rate > LEAST_MISSING:
             raise AudioError("truncated", f"{self.name}: its header promises {promised:.2f} s, it holds {read / rate:.2f} s. Send the whole file.")
+
+    def _read(self, most: int) -> NDArray[np.float32]:
+        """The next samples, shape (frames, channels): `most` frames, or fewer at the end."""
+        if self.info.duration < UNKNOWN_LENGTH:
+            samples: NDArray[np.float32] = self._file.read(most, dtype="float32", always_2d=True)
+            return samples
+        # after each reading soundfile goes to where it ended, which libsndfile cannot at the end of a FLAC of unknown length; the samples are there
+        buffer = np.full((most, self.info.channels), np.nan, np.float32)
+        try:
+            return self._file.read(out=buffer)  # type: ignore[no-any-return]
+        except soundfile.LibsndfileError as error:
+            if error.code != SEEK_FAILED:
+                raise
+            return buffer[: int(np.count_nonzero(~np.isnan(buffer[:, 0])))]
 
     def read_channels(self, *, offset: Seconds = 0.0, duration: Seconds | None = None) -> NDArray[np.float32]:
         """Read a segment as it lies in the file: every channel, at the file's own rate.
@@ -343,10 +359,11 @@ def _missing(file: soundfile.SoundFile) -> Seconds:
 def _open(source: AudioSource) -> soundfile.SoundFile:
     name = _name(source)
     opened: AudioSource | int = source
-    if isinstance(source, bytes):
-        if not source:
+    given: object = source  # not all who call have their types checked
+    if isinstance(given, bytes | bytearray | memoryview):
+        if not len(given):
             raise AudioError("empty", f"{name}: zero bytes. Send a recording.")
-        opened = io.BytesIO(source)
+        opened = io.BytesIO(given)
     elif isinstance(source, str | Path):
         path = Path(source)
         if not path.is_file():
@@ -356,6 +373,8 @@ def _open(source: AudioSource) -> soundfile.SoundFile:
         if any((path.parent / other).exists() for other in (f"._{path.name}", f".AppleDouble/{path.name}")):
             # libsndfile opens what macOS leaves beside a file when it is given a path, and then cannot read an MP3
             opened = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    else:
+        _check_file(source, name)
     try:
         file = soundfile.SoundFile(opened)
     except (soundfile.SoundFileError, TypeError, RuntimeError) as error:
@@ -363,10 +382,24 @@ def _open(source: AudioSource) -> soundfile.SoundFile:
     return file
 
 
+def _check_file(source: object, name: str) -> None:
+    """Libsndfile's calls into a file cannot raise: what goes wrong in them would be printed and forgotten."""
+    if not all(hasattr(source, method) for method in ("read", "seek", "tell")):
+        kind = type(source).__name__
+        raise AudioError("not-audio", f"{kind} given, must be a path, the bytes of a file, an open binary file or a numpy array. Convert it.")
+    if isinstance(source, io.TextIOBase):
+        raise AudioError("not-audio", f'{name}: opened as text. Open it with mode "rb".')
+    if isinstance(source, io.IOBase) and (source.closed or not source.readable()):
+        raise AudioError("not-audio", f'{name}: not open to be read. Open it with mode "rb".')
+    if isinstance(source, io.IOBase) and not source.seekable():
+        raise AudioError("not-audio", f"{name}: a pipe or socket, in which no one can go back. Read it to its end and give the bytes.")
+
+
 def _name(source: AudioSource) -> str:
     if isinstance(source, str | Path):
         return str(source)
-    return str(getattr(source, "name", "audio"))
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) and name else "audio"  # a pipe's is a number
 
 
 def _sentence(error: Exception) -> str:

@@ -2,9 +2,12 @@
 
 import argparse
 import json
+import re
+import shlex
 import signal
 import sys
 import threading
+import unicodedata
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,20 +56,20 @@ def execute(options: argparse.Namespace) -> int:
     prompts = read_prompts(options.prompts, test_share=options.test_share, dev_share=options.dev_share)
     for note in prompts.notes:
         print(note, file=sys.stderr)
-    language = options.language or ("en" if prompts.name == "english" and prompts.name in shipped_lists() else "")
-    if language and not _is_tag(language):
-        raise MisuseError(f'--language "{language}": not a language tag. Write it as en, gsw or pt-BR.')
+    if options.language and not _is_tag(options.language):
+        raise MisuseError(f'--language "{options.language}": not a language tag. Write it as en, gsw or pt-BR.')
     labels = SpeakerLabels(
-        speaker=options.speaker.strip(),
+        speaker=unicodedata.normalize("NFC", options.speaker.strip()),
         accent=options.accent.strip(),
-        language=language,
+        language=options.language,
         gender=options.gender.strip(),
         age=options.age.strip(),
         l1=options.l1.strip(),
         region=options.region.strip(),
     )
     consent = _consent(options.consent)
-    with open_recorded(options.out, prompts.prompts, labels) as (corpus, notes):
+    list_language = "en" if prompts.name == "english" and prompts.name in shipped_lists() else ""
+    with open_recorded(options.out, prompts.prompts, labels, list_language=list_language) as (corpus, notes):
         for note in notes:
             print(note, file=sys.stderr)
         _serve(corpus, options, consent)
@@ -132,12 +135,13 @@ def _summary(corpus: "RecordedCorpus", prompts: "PromptList") -> dict[str, objec
 def _words(summary: dict[str, object]) -> str:
     if not summary["recorded"]:
         return f"nothing recorded yet by {summary['speaker']}"
+    data = "data/" + (re.sub(r"[^A-Za-z0-9_-]+", "_", str(summary["speaker"])).strip("_") or "me")
     parts = ", ".join(f"{count} {name}" for name, count in summary["splits"].items())  # type: ignore[attr-defined]
     lines = [
         f"{summary['recorded']} of {summary['prompts']} prompts by {summary['speaker']}, {clock(float(str(summary['seconds'])))}: {parts}",
         f"kept although something was to be heard: {summary['with_findings']}",
         f"in {summary['metadata']}; go on with:",
-        f"  speechadapt prepare table {summary['metadata']} data/{summary['speaker']}",
-        f"  speechadapt adapt openai/whisper-tiny.en data/{summary['speaker']} --personal",
+        f"  speechadapt prepare table {shlex.quote(str(summary['metadata']))} {data}",
+        f"  speechadapt adapt openai/whisper-tiny.en {data} --personal",
     ]
     return "\n".join(lines)

@@ -160,7 +160,7 @@ def _as_answer(error: Exception) -> tuple[int, str]:
         return 422, f"The take cannot be used: {str(error).removeprefix('audio: ')}"
     if isinstance(error, SpeechadaptError):  # the disk is full, or the folder is gone
         log.error("%s", error)
-        return 507, f"Not saved. {error}"
+        return 507, f"Not saved. Nothing is lost while this page stays open: try again when the cause is gone. {error}"
     if isinstance(error, HTTPException):
         return error.status_code, "There is no such address here."
     return 500, "Something went wrong in the program. The terminal it was started in says what."

@@ -94,7 +94,7 @@ class RecordedCorpus:
     @property
     def seconds(self) -> Seconds:
         """Of this speaker's kept takes."""
-        return sum(float(row.get(SECONDS) or 0) for row in self.done.values())
+        return sum(_seconds(row.get(SECONDS, "")) for row in self.done.values())
 
     def consent(self, text: str) -> str | None:
         """When this speaker last agreed to this very text; None if not, or if the last answer was no."""
@@ -125,7 +125,8 @@ class RecordedCorpus:
         """
         with self._lock:
             key = f"{self.labels.speaker}-{prompt.id}"
-            earlier = next((row for row in self._rows if row["speaker"] == self.labels.speaker and row["prompt"] == prompt.id), None)
+            readings = [row for row in self._rows if row["prompt"] == prompt.id]
+            earlier = next((row for row in readings if row["speaker"] == self.labels.speaker), None)
             path = self._new_path(key)
             row = {
                 **dict.fromkeys(COLUMNS, ""),
@@ -134,7 +135,7 @@ class RecordedCorpus:
                 "id": key,
                 "speaker": self.labels.speaker,
                 **self.labels.given,
-                "split": earlier["split"] if earlier else prompt.split,
+                "split": (earlier or readings[0])["split"] if readings else prompt.split,  # as anyone's, even if the list has changed
                 "prompt": prompt.id,
                 "recording_session": self.session,
                 "recorded_at": _now(),
@@ -172,10 +173,12 @@ class RecordedCorpus:
 
 
 @contextlib.contextmanager
-def open_recorded(out: Path, prompts: Sequence[Prompt], labels: SpeakerLabels) -> Iterator[tuple[RecordedCorpus, list[str]]]:
+def open_recorded(
+    out: Path, prompts: Sequence[Prompt], labels: SpeakerLabels, *, list_language: str = ""
+) -> Iterator[tuple[RecordedCorpus, list[str]]]:
     """Begin a recorded corpus in a new or empty folder, or go on with one; no one else records into it meanwhile.
 
-    Labels that are not given are those the speaker had before.
+    Labels that are not given are those the speaker had before; a language that was never given is `list_language`, that of the prompts.
 
     Returns:
         The corpus, and notes on what was found.
@@ -200,12 +203,23 @@ def open_recorded(out: Path, prompts: Sequence[Prompt], labels: SpeakerLabels) -
         raise SpeechadaptError(f"{out}: cannot be written ({error.strerror or error}). Free some space or choose another folder.") from error
     try:
         record = _read_record(out)
-        labels = _settle_labels(out, record, labels)
+        labels = _settle_labels(out, record, labels, list_language)
+        unfinished = _remove_unfinished(out)
         rows, notes = _read_rows(out)
+        notes = [*unfinished, *notes]
         write_json(out / RECORD, record)
         yield RecordedCorpus(out, prompts, labels, rows, record), notes
     finally:
         lock.release()
+
+
+def _remove_unfinished(out: Path) -> list[str]:
+    """What a program that was killed was writing; nobody writes here while we hold the lock."""
+    found = [path for pattern in (f"{AUDIO}/.*.flac.*.tmp", f".{TABLE}.*.tmp", f".{RECORD}.*.tmp") for path in sorted(out.glob(pattern))]
+    for path in found:
+        with contextlib.suppress(OSError):
+            path.unlink()
+    return [f"{out}: {len(found)} unfinished files of a recording that was broken off; they are removed."] if found else []
 
 
 def _read_record(out: Path) -> dict[str, Any]:
@@ -218,7 +232,7 @@ def _read_record(out: Path) -> dict[str, Any]:
     return record
 
 
-def _settle_labels(out: Path, record: dict[str, Any], labels: SpeakerLabels) -> SpeakerLabels:
+def _settle_labels(out: Path, record: dict[str, Any], labels: SpeakerLabels, list_language: str) -> SpeakerLabels:
     """What was said of a speaker stays true; what was not said yet may be added."""
     before = {name: str(value) for name, value in record["speakers"].get(labels.speaker, {}).items() if name in LABELS}
     for name, value in labels.given.items():
@@ -227,7 +241,7 @@ def _settle_labels(out: Path, record: dict[str, Any], labels: SpeakerLabels) -> 
                 f'{out}: {name} of speaker "{labels.speaker}" was "{before[name]}", now it is "{value}". Leave --{name} out, '
                 "or give another --speaker."
             )
-    together = {**before, **labels.given}
+    together = {**({"language": list_language} if list_language else {}), **before, **labels.given}
     record["speakers"][labels.speaker] = together
     return SpeakerLabels(speaker=labels.speaker, **together)
 
@@ -263,6 +277,15 @@ def _as_csv(rows: Sequence[dict[str, str]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue()
+
+
+def _seconds(text: str) -> Seconds:
+    """People may open the table in a spreadsheet, which may write 1,5; the length is shown, not reckoned with."""
+    try:
+        value = float(text)
+    except ValueError:
+        return 0.0
+    return value if 0 <= value < float("inf") else 0.0
 
 
 def _now() -> str:

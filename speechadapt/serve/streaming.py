@@ -15,7 +15,7 @@ from speechadapt.audio.voice_activity import chosen_vad
 from speechadapt.audio.waveform import Waveform
 from speechadapt.errors import AudioError, MisuseError
 from speechadapt.models.speech_model import Decoded, DecodeSettings, SpeechModel, Word
-from speechadapt.transcriber import RATES, Decode, Transcriber, check_settings, is_invented, segments_of
+from speechadapt.transcriber import RATES, Decode, Transcriber, check_scale, check_settings, is_invented, segments_of
 from speechadapt.units import SAMPLING_RATE, Hertz, Seconds
 
 STEP: Seconds = 1.0
@@ -143,7 +143,7 @@ class StreamingTranscriber:
         """Take the next samples (float in [-1, 1] or int16, shape (samples,), any number of them); the events that they lead to, often none.
 
         Raises:
-            AudioError: samples of another shape or type, or not finite; the stream goes on as if they had not come.
+            AudioError: samples of another shape or type, not finite, or far beyond [-1, 1]; the stream goes on as if they had not come.
             MisuseError: the stream was finished.
         """
         sound = _floats(samples)
@@ -272,4 +272,5 @@ def _floats(samples: NDArray[Any]) -> Waveform:
     bad = int(np.count_nonzero(~np.isfinite(samples)))
     if bad:
         raise AudioError("not-finite", f"{bad} of {samples.size} samples are NaN or infinite. Check where they come from.")
+    check_scale(samples)
     return samples.astype(np.float32)

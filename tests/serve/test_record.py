@@ -218,7 +218,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost(agreed: Studio, monkeypatch: py
         patch.setattr(Path, "write_bytes", full)
         status, told, _ = ask(agreed, "POST", f"/api/keep?prompt={PROMPTS[1].id}", wav())
     assert status == 507
-    assert told["error"].startswith("Not saved. ")
+    assert told["error"].startswith("Not saved. Nothing is lost while this page stays open: try again when the cause is gone. ")
     assert "No space left on device" in told["error"]
     assert agreed.corpus.table.read_bytes() == before
     assert ask(agreed, "POST", f"/api/keep?prompt={PROMPTS[1].id}", wav())[0] == 200
@@ -274,6 +274,21 @@ def test_the_command_from_its_start_to_what_it_says_at_the_end(tmp_path: Path) -
         "splits": {"train": 1, "dev": 0, "test": 0},
         "with_findings": 0,
     }
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell of POSIX")
+def test_what_it_says_at_the_end_can_be_typed(tmp_path: Path) -> None:
+    with start(tmp_path, "english", "my voice", "--speaker", "../Zo\u0065\u0308 & co") as (process, url):
+        post(url, "/api/consent?given=yes")
+        state = get(url, "/api/state")
+        assert state["speaker"] == "../Zo\u00eb & co"  # however the keyboard wrote it
+        post(url, f"/api/keep?prompt={state['prompts'][0]['id']}", wav(3.0))
+        post(url, "/api/stop")
+        out, _ = process.communicate(timeout=60)
+    assert [line.split(" ", 3)[3] for line in out.splitlines()[-2:]] == [
+        "prepare table 'my voice/metadata.csv' data/Zo_co",
+        "adapt openai/whisper-tiny.en data/Zo_co --personal",
+    ]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")

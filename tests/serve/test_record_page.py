@@ -63,8 +63,10 @@ def test_consent_three_prompts_one_repeated_and_the_end(tmp_path: Path, speaking
         assert "kept in one folder on this computer and are sent nowhere" in page.inner_text("#consent-text")
         assert page.is_hidden("#studio")
         assert page.url == f"{studio.server.origin}/"  # the token is no longer in the address
+        assert page.inner_text(".brand") == "speechadapt record as anna"  # or someone reads under another's name
         page.click("#agree")
         reader.mode("ready")
+        assert page.inner_text("#level-said") == "Press Record, read aloud, press Stop. You can listen to it and read again before it is kept."
         assert (page.inner_text("#prompt"), page.inner_text("#place")) == (PROMPTS[0].text, "Sentence 1 of 3, 0 recorded (0:00 min)")
         reader.read()
         page.click("#record")  # not good enough: again
@@ -140,6 +142,7 @@ def test_what_is_wrong_with_a_take_is_told_before_it_is_kept(
             assert [text for text in reader.findings() if text.startswith(told)]
             assert told in reader.page.inner_text("#status")  # for a screen reader
             assert reader.page.inner_text("#keep") == "Keep anyway"
+            assert [reader.page.locator(f"{button}.second").count() for button in ("#record", "#keep")] == [0, 1]  # what is advised stands out
             assert rows(studio) == []
 
 
@@ -239,6 +242,10 @@ def test_back_skip_listen_and_stop(tmp_path: Path, speaking: Path) -> None:
             page.click("#stop")
             assert page.inner_text("#end h1") == "Stopped for now"
             assert "1 of 3 sentences" in page.inner_text("#end-said")
+            assert page.inner_text("#again") == "Go on reading"
+            page.click("#again")
+            reader.mode("ready")
+            assert page.inner_text("#prompt") == PROMPTS[1].text
             assert reader.told == []
 
 

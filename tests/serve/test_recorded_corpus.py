@@ -76,6 +76,40 @@ def test_a_list_that_has_changed_keeps_what_was_recorded_and_its_part(tmp_path: 
         assert corpus.done[longer[0].id]["split"] == "test"
 
 
+def test_a_sentence_stays_in_its_part_for_everyone(tmp_path: Path) -> None:
+    """Or what one speaker is tested on would be in another's training."""
+    with open_recorded(tmp_path, PROMPTS, ANNA) as (corpus, _):
+        corpus.keep(PROMPTS[1], take(1))
+    shorter = make_prompts((PROMPTS[1].text,))
+    assert (PROMPTS[1].split, shorter[0].split) == ("test", "train")
+    with open_recorded(tmp_path, shorter, SpeakerLabels(speaker="ben")) as (corpus, _):
+        corpus.keep(shorter[0], take(2))
+    assert [(row["speaker"], row["split"]) for row in rows_of(tmp_path)] == [("anna", "test"), ("ben", "test")]
+
+
+def test_the_language_of_the_list_is_for_those_who_gave_none(tmp_path: Path) -> None:
+    with open_recorded(tmp_path, PROMPTS, SpeakerLabels(speaker="anna", language="en-GB"), list_language="en") as (corpus, _):
+        assert corpus.labels.language == "en-GB"
+    with open_recorded(tmp_path, PROMPTS, SpeakerLabels(speaker="anna"), list_language="en") as (corpus, _):
+        assert corpus.labels.language == "en-GB"
+    with open_recorded(tmp_path, PROMPTS, SpeakerLabels(speaker="ben"), list_language="en") as (corpus, _):
+        assert corpus.labels.language == "en"
+
+
+@pytest.mark.parametrize("seconds", ["1,0", "nan", "-3", "", "inf"])
+def test_a_length_that_a_spreadsheet_spoiled_stops_nothing(seconds: str, tmp_path: Path) -> None:
+    with open_recorded(tmp_path, PROMPTS, ANNA) as (corpus, _):
+        corpus.keep(PROMPTS[0], take(0))
+        corpus.keep(PROMPTS[1], take(1))
+    table = tmp_path / "metadata.csv"
+    lines = table.read_text().splitlines()
+    assert lines[1].endswith(",1.000")
+    lines[1] = f'{lines[1].removesuffix("1.000")}"{seconds}"'
+    table.write_text("\n".join(lines) + "\n")
+    with open_recorded(tmp_path, PROMPTS, ANNA) as (corpus, notes):
+        assert (notes, corpus.seconds) == ([], 1.0)
+
+
 def test_two_speakers_in_one_folder(tmp_path: Path) -> None:
     ben = SpeakerLabels(speaker="Ben Ó Broin", accent="irish")
     for labels in (ANNA, ben):
@@ -141,6 +175,19 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.M
         assert np.array_equal(soundfile.read(tmp_path / "audio" / before[1][0], dtype="int16")[0], take(0).samples)
         corpus.keep(PROMPTS[0], take(1))  # and once there is room, it goes on
     assert len(recordings(tmp_path)) == 1
+
+
+def test_what_a_killed_program_was_writing_is_removed(tmp_path: Path) -> None:
+    with open_recorded(tmp_path, PROMPTS, ANNA) as (corpus, _):
+        corpus.keep(PROMPTS[0], take(0))
+    for name in ("audio/.anna-0123456789-1.flac.77.tmp", ".metadata.csv.77.tmp", ".record.json.77.tmp"):
+        (tmp_path / name).write_bytes(b"half")
+    (tmp_path / "audio" / "notes.tmp").write_text("mine")
+    with open_recorded(tmp_path, PROMPTS, ANNA) as (corpus, notes):
+        assert notes == [f"{tmp_path}: 3 unfinished files of a recording that was broken off; they are removed."]
+        assert len(corpus.done) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".record.lock", "audio", "metadata.csv", "record.json"]
+    assert recordings(tmp_path) == [f"anna-{PROMPTS[0].id}-1.flac", "notes.tmp"]
 
 
 def test_folders_that_hold_something_else_are_refused(tmp_path: Path) -> None:

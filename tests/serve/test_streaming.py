@@ -226,6 +226,10 @@ def test_samples_that_cannot_be_meant_leave_the_stream_as_it_was(transcriber: Tr
         (np.zeros((2, 5), np.float32), "samples of shape (2, 5), must be (samples,). Give one mono channel."),
         (np.zeros(5, np.int32), "samples of type int32, must be float in [-1, 1] or int16. Convert them."),
         (np.array([0.0, np.nan]), "1 of 2 samples are NaN or infinite. Check where they come from."),
+        (
+            np.array([100.0]),
+            "float samples as large as 100, must be in [-1, 1]. Divide them (16-bit ones by 32768), or give them as int16.",
+        ),
     ]:
         with pytest.raises(AudioError) as caught:
             stream.feed(samples)

@@ -148,7 +148,9 @@
     if (mode === "recording") {
       const seconds = (held / tap.rate).toFixed(0);
       said = meter.over ? "Too loud: move back a little." : meter.heard || held < 2 * tap.rate ? `Recording, ${seconds} s` : "Very quiet: is this the right microphone?";
-    } else if (mode === "ready" && tap) said = "The microphone is on.";
+    } else if (mode === "ready") {
+      said = tap ? "The microphone is on." : "Press Record, read aloud, press Stop. You can listen to it and read again before it is kept.";
+    }
     if (byId("level-said").textContent !== said) byId("level-said").textContent = said;
     requestAnimationFrame(drawMeter);
   };
@@ -215,6 +217,7 @@
       item.textContent = text;
       return item;
     }));
+    take.good = good;
     byId("keep").textContent = good ? "Keep" : "Keep anyway";
     setMode("review");
     byId("told").focus();
@@ -307,6 +310,7 @@
     setMode("waiting");
     closeMicrophone();
     byId("h-end").textContent = state.done.size === state.prompts.length ? "Every sentence is recorded" : "Stopped for now";
+    byId("again").textContent = state.done.size === state.prompts.length ? "Look through the sentences again" : "Go on reading";
     byId("end-said").textContent =
       `${state.done.size} of ${state.prompts.length} sentences, ${clock(state.seconds)} of your voice, are saved in ${state.folder}. ` +
       "Start the same command again to go on later.";
@@ -324,7 +328,8 @@
     byId("keep").disabled = mode === "saving" || Boolean(take && take.fatal);
     byId("record").textContent = live ? "Stop" : mode === "checking" ? "One moment" : review ? "Record again" : kept ? "Record it anew" : "Record";
     byId("record").classList.toggle("live", live);
-    byId("record").classList.toggle("second", review && !(take && take.fatal));
+    byId("record").classList.toggle("second", review && Boolean(take && take.good)); // what is advised stands out
+    byId("keep").classList.toggle("second", review && !(take && take.good));
     byId("record").disabled = !["ready", "review", "recording"].includes(mode);
     for (const id of ["back", "skip", "stop"]) byId(id).disabled = !["ready", "review"].includes(mode);
     byId("hear").hidden = !(kept && mode === "ready");
@@ -348,7 +353,7 @@
       await sound.play();
     } catch (error) { trouble(error.message); }
   });
-  byId("again").addEventListener("click", () => { go(0); });
+  byId("again").addEventListener("click", () => { if (state.done.size === state.prompts.length) go(0); else start(); });
   byId("finish").addEventListener("click", async () => {
     closeMicrophone();
     try {
@@ -399,6 +404,8 @@
     }
     state.done = new Set(state.done);
     if (state.language) byId("prompt").lang = state.language;
+    byId("who").querySelector("bdi").textContent = state.speaker;
+    byId("who").hidden = false;
     byId("consent-text").replaceChildren(...state.consent.text.split(/\n\s*\n/).map((text) => {
       const paragraph = document.createElement("p");
       paragraph.textContent = text;
