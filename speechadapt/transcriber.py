@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import io
 import itertools
 import threading
 from collections import Counter
@@ -14,7 +13,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from speechadapt.adapt.adapter import AdapterRef, load_adapter, merged, read_adapter
+from speechadapt.adapt.adapter import AdapterRef, load_adapter, merge_for_good, read_adapter
 from speechadapt.audio.pieces import Cutter, Piece, QuietCutter, SpeechCutter, cut_at_quiet, cut_pieces, whole_piece
 from speechadapt.audio.voice_activity import chosen_vad
 from speechadapt.audio.waveform import AudioSource, Waveform, open_recording, resample
@@ -156,10 +155,9 @@ class Transcriber:
         self.vad = vad
         check_settings(self.model, self.settings)
         self._turn = threading.Lock()
-        self._merge = contextlib.ExitStack()
         if facts is not None:
             load_adapter(self.model, facts.folder)
-            self._merge.enter_context(merged(self.model))  # for good: this model only decodes
+            merge_for_good(self.model)
 
     def transcribe(
         self,
@@ -297,14 +295,20 @@ def first_speech(
     network = chosen_vad(vad)
     wanted = round(seconds * SAMPLING_RATE)
     found = np.zeros(0, np.float32)
-    stood = source.tell() if isinstance(source, io.IOBase) else None
-    with _blocks(source, sampling_rate, longest) as blocks:
-        for piece in _pieces(network, blocks, longest, _Heard()):
-            found = np.concatenate([found, piece.waveform[max(0, piece.spans[0][0] - piece.start) :]])[:wanted]
-            if len(found) == wanted:
-                break
-    if stood is not None and isinstance(source, io.IOBase):
-        source.seek(stood)
+    file: Any = source
+    try:
+        stood = file.tell() if file.seekable() else None
+    except (AttributeError, ValueError):  # no file, or one that is closed, which is refused below
+        stood = None
+    try:
+        with _blocks(source, sampling_rate, longest) as blocks:
+            for piece in _pieces(network, blocks, longest, _Heard()):
+                found = np.concatenate([found, piece.waveform[max(0, piece.spans[0][0] - piece.start) :]])[:wanted]
+                if len(found) == wanted:
+                    break
+    finally:
+        if stood is not None:
+            file.seek(stood)
     return found
 
 

@@ -1,6 +1,7 @@
 """Who may import whom, from the parsed imports; and what stays out of a process that only scores or asks for help."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -217,11 +218,11 @@ def test_help_loads_nothing_heavy(command: str | None) -> None:
     assert not loaded & (HEAVY | {"numpy", "scipy", "matplotlib", "soundfile", "jiwer"})
 
 
-def test_the_public_names_are_what_they_say() -> None:
-    import speechadapt
-
-    assert sorted(speechadapt.PUBLIC) == sorted(speechadapt.__all__)
-    for name in speechadapt.__all__:
-        assert getattr(speechadapt, name).__name__ == name
-    with pytest.raises(AttributeError, match="module 'speechadapt' has no attribute 'nothing'"):
-        _ = speechadapt.nothing
+@pytest.mark.parametrize("package", ["speechadapt", "speechadapt.serve"])
+def test_the_public_names_are_what_they_say(package: str) -> None:
+    module = importlib.import_module(package)
+    assert sorted(module.PUBLIC) == sorted(module.__all__)
+    for name in module.__all__:
+        assert getattr(module, name).__name__ == name
+    with pytest.raises(AttributeError, match=f"module '{package}' has no attribute 'nothing'"):
+        _ = module.nothing

@@ -23,6 +23,12 @@ WEIGHTS_FILE = "adapter_model.safetensors"
 SAMPLE = 64
 HEADS = ("kept", "extended", "new")
 SIDE_FILES = ("adapter_config.json", "vocab.json", "tokenizer_config.json", "preprocessor_config.json")
+FACTS: dict[str, Any] = {
+    **dict.fromkeys(("base_id", "base_revision", "base_fingerprint", "family", "train_fingerprint", "weights_sha256"), str),
+    **dict.fromkeys(("language", "task", "accent"), str | None),
+    **dict.fromkeys(("trainable", "total"), int),
+}
+"""Types of what `speechadapt.json` says, which a stranger may have written."""
 HEAD = "lm_head"
 """What transformers calls the output layer of a CTC model."""
 
@@ -90,6 +96,12 @@ def read_adapter(folder: Path) -> AdapterRef:
         fields |= {"mixed_from": tuple(dict(parent) for parent in row.get("mixed_from", ()))}
         if fields["head"] not in HEADS:
             raise KeyError("head")
+        for name, kind in FACTS.items():
+            if not isinstance(fields[name], kind):
+                raise TypeError(f"{name} is {fields[name]!r}")
+        outside = [name for name in fields["side_files"] if Path(name).name != name]
+        if outside:
+            raise ValueError(f"side_files names {outside[0]}, which is not in the folder")
         ref = AdapterRef(folder=folder, **(fields | {"spec": AdapterSpec(**row["spec"])}))
     except (KeyError, TypeError, AttributeError, ValueError, MisuseError) as error:
         raise AdapterError(f"{folder / FACTS_FILE}: a field is missing or wrong ({error}). Train the adapter again.") from error
@@ -269,6 +281,13 @@ def base_fingerprint(model: SpeechModel, *, head: str | None = None) -> str:
         sample = parameter.detach().flatten()[:SAMPLE].to("cpu", torch.float16).numpy()
         digest.update(f"{name} {tuple(parameter.shape)} ".encode() + sample.tobytes())
     return digest.hexdigest()
+
+
+def merge_for_good(model: SpeechModel) -> None:
+    """Add the adapter into the weights of a model that only decodes from now on: no copy of them is kept, and nothing is left to undo."""
+    for module in model.network.modules():
+        if isinstance(module, BaseTunerLayer) and not module.merged:
+            module.merge()
 
 
 @contextlib.contextmanager

@@ -93,27 +93,44 @@ class AdapterWeights:
         )
 
 
-def read_weights(ref: AdapterRef, network: nn.Module) -> AdapterWeights:
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BaseWeights:
+    """The weights of a bare network, not copied, as they are now, whatever stands in their place later.
+
+    Attributes:
+        state: every weight by its name.
+        linear: names of the plain linear layers.
+    """
+
+    state: Mapping[str, torch.Tensor]
+    linear: frozenset[str]
+
+
+def base_weights(network: nn.Module) -> BaseWeights:
+    """See `BaseWeights`."""
+    return BaseWeights(state=network.state_dict(), linear=frozenset(linear_layers(network)))
+
+
+def read_weights(ref: AdapterRef, base: BaseWeights) -> AdapterWeights:
     """Read an adapter's matrices for a base network without changing it; what PEFT reads, without PEFT's layers.
 
     Args:
         ref: from `read_adapter`; the file is hashed again as it is read, so that what was checked is what is used.
-        network: the base, bare.
+        base: that it is to fit.
 
     Raises:
         AdapterError: altered, not safetensors, of a kind that is not supported, or its names, ranks or shapes do not fit base and configuration.
     """
     path = ref.folder / WEIGHTS_FILE
-    base_bytes = sum(parameter.nbytes for parameter in network.parameters())
-    pairs, others = _read_file(ref, most=round(MOST * base_bytes) + (1 << 20))
-    linear, state = linear_layers(network), network.state_dict()
+    state = base.state
+    pairs, others = _read_file(ref, most=round(MOST * sum(weight.nbytes for weight in state.values())) + (1 << 20))
     whole: dict[str, torch.Tensor] = {}
     for name, tensor in others.items():
         if name not in state or not (tensor.shape == state[name].shape or (ref.head != "kept" and name.startswith("lm_head."))):
             told = f"has shape {_shape(tensor)}, the base's has {_shape(state[name])}" if name in state else "the base has no such weight"
             raise AdapterError(f"{path}: {name}: {told}. It belongs to another model; load it on {ref.base_id}.")
         whole[name] = tensor.to(state[name].device, state[name].dtype)
-    layers = {name: _low_rank(ref, path, name, pair, linear) for name, pair in pairs.items()}
+    layers = {name: _low_rank(ref, path, name, pair, base) for name, pair in pairs.items()}
     return AdapterWeights(layers=layers, whole=whole)
 
 
@@ -214,24 +231,25 @@ def _read_config(ref: AdapterRef) -> dict[str, Any]:
     return config
 
 
-def _low_rank(ref: AdapterRef, path: Path, name: str, pair: AdapterMatrices, linear: Mapping[str, nn.Linear]) -> LowRank:
-    if name not in linear:
+def _low_rank(ref: AdapterRef, path: Path, name: str, pair: AdapterMatrices, base: BaseWeights) -> LowRank:
+    if name not in base.linear:
         raise AdapterError(f"{path}: has matrices for {name}, which is no linear layer of the base. It belongs to another model; use {ref.base_id}.")
-    layer, rank = linear[name], len(pair.a)
-    if pair.a.shape[1] != layer.in_features or pair.b.shape[0] != layer.out_features:
+    weight, rank = base.state[f"{name}.weight"], len(pair.a)
+    outputs, inputs = weight.shape
+    if pair.a.shape[1] != inputs or pair.b.shape[0] != outputs:
         raise AdapterError(
-            f"{path}: {name}: A has shape {_shape(pair.a)} and B {_shape(pair.b)}, must be {rank} x {layer.in_features} and "
-            f"{layer.out_features} x {rank}. It belongs to another base; load it on {ref.base_id}."
+            f"{path}: {name}: A has shape {_shape(pair.a)} and B {_shape(pair.b)}, must be {rank} x {inputs} and "
+            f"{outputs} x {rank}. It belongs to another base; load it on {ref.base_id}."
         )
-    device = layer.weight.device
+    device = weight.device
     a, scaled = pair.a.to(device), pair.b.to(device) * pair.scale
     if pair.magnitude is None:
         return LowRank(a=a, b=scaled.T.contiguous())
     magnitude = pair.magnitude.flatten().to(device)
-    if len(magnitude) != layer.out_features:
-        raise AdapterError(f"{path}: {name}: its magnitude has {len(magnitude)} values, must have {layer.out_features}. Copy the adapter again.")
+    if len(magnitude) != outputs:
+        raise AdapterError(f"{path}: {name}: its magnitude has {len(magnitude)} values, must have {outputs}. Copy the adapter again.")
     # the norm of every output's whole row, base and update together (Liu et al. 2024)
-    gain = magnitude / torch.addmm(layer.weight.detach(), scaled, a).norm(dim=1)
+    gain = magnitude / torch.addmm(weight, scaled, a).norm(dim=1)
     return LowRank(a=a, b=(scaled * gain[:, None]).T.contiguous(), gain=gain)
 
 

@@ -7,19 +7,26 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from speechadapt.serve.accent_classifier import AccentClassifier, fit_classifier, read_classifier
     from speechadapt.serve.library import AdapterLibrary
-    from speechadapt.serve.router import Router
+    from speechadapt.serve.router import Choice, Router
     from speechadapt.serve.streaming import StreamingTranscriber
     from speechadapt.transcriber import Transcriber
 
 PUBLIC = {
+    "AccentClassifier": "speechadapt.serve.accent_classifier",
     "AdapterLibrary": "speechadapt.serve.library",
+    "Choice": "speechadapt.serve.router",
     "Router": "speechadapt.serve.router",
     "StreamingTranscriber": "speechadapt.serve.streaming",
     "Transcriber": "speechadapt.transcriber",
+    "fit_classifier": "speechadapt.serve.accent_classifier",
+    "read_classifier": "speechadapt.serve.accent_classifier",
 }
 
-__all__ = ["AdapterLibrary", "Router", "StreamingTranscriber", "Transcriber"]
+__all__ = [
+    "AccentClassifier", "AdapterLibrary", "Choice", "Router", "StreamingTranscriber", "Transcriber", "fit_classifier", "read_classifier",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
-from speechadapt.adapt.adapter import base_fingerprint
 from speechadapt.audio.features import HOP_SAMPLES, log_mel, window_frames
 from speechadapt.audio.waveform import Waveform, read_waveform
 from speechadapt.data.manifest import Manifest
@@ -128,7 +127,7 @@ def fit_classifier(library: AdapterLibrary, manifest: Manifest, *, seconds: Seco
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]  # convex: zero is as good a beginning as any
     return AccentClassifier(
-        accents=accents, base_id=library.model.base.id, base_fingerprint=base_fingerprint(library.model, head="new"), mean=mean, spread=spread,
+        accents=accents, base_id=library.model.base.id, base_fingerprint=library.fingerprint, mean=mean, spread=spread,
         weight=weight.detach().float(), bias=bias.detach().float(), utterances={accent: counts[accent] for accent in accents},
         train_fingerprint=manifest.fingerprint,
     )  # fmt: skip

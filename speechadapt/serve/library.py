@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import io
 import re
 import threading
 from collections import OrderedDict
@@ -12,9 +11,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from speechadapt.adapt.adapter import AdapterRef, base_fingerprint, check_side_files, must_fit, read_adapter
-from speechadapt.adapt.many import AdapterWeights, Mixer, read_weights
-from speechadapt.audio.waveform import Waveform
+from speechadapt.adapt.adapter import HEADS, AdapterRef, base_fingerprint, check_side_files, must_fit, read_adapter
+from speechadapt.adapt.many import AdapterWeights, Mixer, base_weights, read_weights
+from speechadapt.audio.waveform import AudioSource, Waveform
 from speechadapt.errors import AdapterError, MisuseError, SpeechadaptError
 from speechadapt.models.ctc import CTCModel, adapter_vocabulary
 from speechadapt.models.load import load_model
@@ -102,6 +101,7 @@ class AdapterLibrary:
             vad: whether voice activity is used by `transcribe`; None: where it is installed.
             settings: None is greedy search, in the 30 s window. The short window is that of adapters; the base is always heard in its full one.
             memory: bytes that adapters may take; those longest unused leave, and are read from their folders again when they are asked for.
+                One that is being added, and those that the batch of this moment began with, may stand beside them for so long.
             folder: adapters are taken from this folder only, links followed; None takes them from anywhere.
 
         Raises:
@@ -120,16 +120,22 @@ class AdapterLibrary:
         """The adapter that `transcribe` uses where none is named; see `use`."""
         self.evictions = self.reloads = 0
         """How often an adapter left memory for another, and how often one was read again."""
+        # taken while nothing has touched the base: a batch may exchange its weights while another thread reads an adapter
+        self._base = base_weights(self.model.network)
+        self._fingerprints = {head: base_fingerprint(self.model, head=head) for head in HEADS}
         self._mixer = Mixer(self.model.network)
         if isinstance(self.model, WhisperModel):
             self.model.follow = self._mixer.follow
         self._entries: OrderedDict[str, _Entry] = OrderedDict()  # those longest unused first
+        self._turn = threading.Lock()  # held while the network decodes; who holds it may take the shelf, never the other way round
         self._shelf = threading.RLock()  # held for moments, to read or change the entries
-        self._turn = threading.Lock()  # held while the network decodes
-        # of the base with and without its output layer, taken while nothing has touched it
-        self._fingerprints = {False: base_fingerprint(self.model, head="kept"), True: base_fingerprint(self.model, head="new")}
 
     # The adapters
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the base's weights without its output layer; see `base_fingerprint`."""
+        return self._fingerprints["new"]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -267,17 +273,11 @@ class AdapterLibrary:
         check_settings(self.model, wanted)
         with self._shelf:  # all are known before anything is decoded, and stay what they are now
             entries = [None if name is None or name == BASE else self._entry(name) for name in adapters]
-        results: list[Decoded | None] = [None] * len(waveforms)
-        for places in self._within_memory(entries):
-            held = self._hold({entry for place in places if (entry := entries[place]) is not None})
-            for part in self._parts(places, entries, held, wanted):
-                for place, result in zip(part.places, self._decode(part, waveforms), strict=True):
-                    results[place] = result
-        return [result for result in results if result is not None]
+        return self._decode_all(waveforms, entries, wanted)
 
     def transcribe(
         self,
-        source: "Path | str | bytes | io.IOBase | NDArray[Any]",
+        source: "AudioSource | NDArray[Any]",
         adapter: str | None = None,
         *,
         sampling_rate: Hertz = SAMPLING_RATE,
@@ -297,23 +297,22 @@ class AdapterLibrary:
             AdapterError: no adapter of this name.
             AudioError, MisuseError: see `Transcriber.transcribe`.
         """
-        with self._shelf:
+        with self._shelf:  # one adapter from beginning to end, whatever becomes of its name meanwhile
             name = self.default if adapter is None else None if adapter == BASE else adapter
-            if name is not None:
-                self._entry(name)
+            entry = None if name is None else self._entry(name)
         settings = self.settings.with_given(
             language=language, prompt=prompt, temperature=temperature, seed=seed, words=words or None, window="full" if name is None else None
         )
         check_settings(self.model, settings)
         return transcribe_long(
-            lambda waveforms, wanted: self.decode(waveforms, [name] * len(waveforms), wanted), source, settings=settings,
+            lambda waveforms, wanted: self._decode_all(waveforms, [entry] * len(waveforms), wanted), source, settings=settings,
             longest=self.model.longest, padded_to=self.model.padded_to, sampling_rate=sampling_rate, timestamps=timestamps, vad=self.vad,
             adapter=name,
         )  # fmt: skip
 
     @contextlib.contextmanager
     def bare(self) -> Iterator[Any]:
-        """The base model alone, for what else it can tell of speech; the library's other threads wait meanwhile."""
+        """The base model alone, for what else it can tell of speech; all decoding waits meanwhile, so none may be asked for inside."""
         with self._turn:
             yield self.model
 
@@ -337,25 +336,40 @@ class AdapterLibrary:
         return entry is not None and entry.ref.weights_sha256 == read_adapter(folder).weights_sha256
 
     def _read(self, ref: AdapterRef) -> _Loaded:
-        carried = ref.head != "kept"
         if ref.family != self.model.family:
             own = f"{self.model.base.id} is a {self.model.family} model"
             raise AdapterError(f"{ref.folder}: is for {ref.family} models, {own}. Load it on {ref.base_id}.")
-        must_fit(ref, self.model, self._fingerprints[carried])
+        must_fit(ref, self.model, self._fingerprints[ref.head])
         check_side_files(ref)
-        weights = read_weights(ref, self.model.network)
-        return _Loaded(weights=weights, vocabulary=adapter_vocabulary(ref.folder) if carried else None)
+        weights = read_weights(ref, self._base)
+        return _Loaded(weights=weights, vocabulary=None if ref.head == "kept" else adapter_vocabulary(ref.folder))
 
-    def _evict(self, needed: set[_Entry]) -> None:
-        """Let go of those longest unused until the rest fits; called with the shelf held."""
+    def _evict(self, needed: set[_Entry], room: int = 0) -> None:
+        """Let go of those longest unused until the rest fits, with room for one more; called with the shelf held."""
         if self.memory is None:
             return
         for entry in self._entries.values():
-            if self.nbytes <= self.memory:
+            if self.nbytes + room <= self.memory:
                 return
             if entry not in needed and entry.loaded is not None:
                 entry.loaded = None
                 self.evictions += 1
+
+    def _decode_all(self, waveforms: Sequence[Waveform], entries: Sequence[_Entry | None], settings: DecodeSettings) -> list[Decoded]:
+        """In turn with other threads: only who decodes holds adapters, or each who waits would add its own to the memory."""
+        results: dict[int, Decoded] = {}
+        for places in self._within_memory(entries):
+            with self._turn:
+                self._decode_these(places, waveforms, entries, settings, results)
+        return [results[place] for place in range(len(waveforms))]
+
+    def _decode_these(
+        self, places: Sequence[int], waveforms: Sequence[Waveform], entries: Sequence[_Entry | None], settings: DecodeSettings,
+        results: dict[int, Decoded],
+    ) -> None:  # fmt: skip
+        held = self._hold({entry for place in places if (entry := entries[place]) is not None})
+        for part in self._parts(places, entries, held, settings):
+            results.update(zip(part.places, self._decode(part, waveforms), strict=True))
 
     def _within_memory(self, entries: Sequence[_Entry | None]) -> list[list[int]]:
         """Places of a batch, cut where its adapters together would not fit into the memory."""
@@ -388,11 +402,13 @@ class AdapterLibrary:
                 ref = read_adapter(entry.ref.folder)
                 if ref != entry.ref:
                     raise AdapterError(f'{ref.folder}: is no longer the adapter that was added as "{entry.name}". Add it again.')
+                with self._shelf:
+                    self._evict(entries, room=entry.nbytes)
                 loaded = self._read(ref)
                 with self._shelf:
                     entry.loaded = loaded
                     self.reloads += 1
-                    self._evict(entries)
+                    self._evict(entries)  # somebody may have added one meanwhile
             held[entry] = loaded
         return held
 
@@ -415,7 +431,7 @@ class AdapterLibrary:
         return parts
 
     def _decode(self, part: _Part, waveforms: Sequence[Waveform]) -> list[Decoded]:
-        with self._turn, self._dressed(part), self._mixer.rows([None if one is None else one.weights for one in part.adapters]):
+        with self._dressed(part), self._mixer.rows([None if one is None else one.weights for one in part.adapters]):
             return self.model.decode([waveforms[place] for place in part.places], part.settings)
 
     @contextlib.contextmanager

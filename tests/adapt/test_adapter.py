@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from speechadapt.audio.features import log_mel
 from speechadapt.errors import AdapterError
 from speechadapt.models.load import load_model
 from speechadapt.models.whisper import WhisperDecoder, WhisperModel
+from speechadapt.transcriber import Transcriber
 
 if TYPE_CHECKING:
     from conftest import Tone
@@ -258,6 +260,9 @@ def test_a_pickle_is_never_read(adapter: Path) -> None:
         ({"base_fingerprint": None}, "a field is missing or wrong ('base_fingerprint')"),
         ({"spec": {"size": 3}}, "a field is missing or wrong (AdapterSpec.__init__() got an unexpected keyword argument 'size')"),
         ({"spec": {"rank": 0}}, "a field is missing or wrong (setting rank is 0, must be from 1 to 1024."),
+        ({"accent": ["welsh"]}, "a field is missing or wrong (accent is ['welsh'])"),
+        ({"trainable": "many"}, "a field is missing or wrong (trainable is 'many')"),
+        ({"side_files": {"../secret": "0" * 64}}, "a field is missing or wrong (side_files names ../secret, which is not in the folder)"),
     ],
 )
 def test_broken_facts(change: dict[str, object], message: str, adapter: Path) -> None:
@@ -295,6 +300,24 @@ def test_merged_equals_attached_and_goes_back_bit_by_bit(method: str, whisper_fo
     after = base_weights(model)
     assert before.keys() == after.keys()
     assert all(torch.equal(after[name], weight) for name, weight in before.items())
+
+
+def test_merged_for_good_leaves_nothing_to_undo(whisper_folder: Folder, tmp_path: Path, tone: Tone) -> None:
+    """Undoing at the interpreter's exit would compute with a torch that is half gone."""
+    model = load(whisper_folder("english"))
+    add_adapter(model, AdapterSpec(method="dora", rank=4))
+    stir(model)
+    model.network.eval()
+    attached = states(model, tone)
+    folder = tmp_path / "adapter"
+    save_adapter(model, AdapterSpec(method="dora", rank=4), folder, train_fingerprint="0" * 64, accent=None, card="")
+    transcriber = Transcriber(str(whisper_folder("english")), folder, device="cpu")
+    torch.testing.assert_close(states(transcriber.model, tone), attached, atol=1e-4, rtol=1e-4)
+    weights = dict(transcriber.model.network.named_parameters())
+    kept = {name: weight.detach().clone() for name, weight in weights.items()}
+    del transcriber
+    gc.collect()
+    assert all(torch.equal(kept[name], weight) for name, weight in weights.items())
 
 
 def test_weights_go_back_after_an_error_too(whisper_folder: Folder) -> None:

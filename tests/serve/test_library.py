@@ -7,7 +7,8 @@ import json
 import pickle
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,12 +49,22 @@ def adapters(whisper_folder: Folder, tmp_path_factory: pytest.TempPathFactory) -
     return root
 
 
-@pytest.fixture
-def library(whisper_folder: Folder, adapters: Path) -> AdapterLibrary:
-    made = AdapterLibrary(str(whisper_folder("english")), device="cpu", settings=EXACT)
+def with_all(base: Path, adapters: Path) -> AdapterLibrary:
+    made = AdapterLibrary(str(base), device="cpu", settings=EXACT)
     for name in NAMES:
         made.add(name, adapters / name)
     return made
+
+
+@pytest.fixture
+def library(whisper_folder: Folder, adapters: Path) -> AdapterLibrary:
+    return with_all(whisper_folder("english"), adapters)
+
+
+@pytest.fixture(scope="module")
+def steady(whisper_folder: Folder, adapters: Path) -> AdapterLibrary:
+    """The same for tests that leave it as it is: making one takes longer than most of them."""
+    return with_all(whisper_folder("english"), adapters)
 
 
 @pytest.fixture(scope="module")
@@ -76,49 +87,43 @@ def transcriber(base: Path, folder: Path | None) -> Transcriber:
     return Transcriber(str(base), folder, device="cpu", settings=EXACT)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _forget_transcribers() -> Iterator[None]:
-    yield
-    transcriber.cache_clear()
-
-
 # One adapter, many, none
 
 
 @pytest.mark.parametrize("settings", [EXACT, SHORT, BEAM], ids=["full", "short", "beam"])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_batch_of_one_adapter_is_what_a_transcriber_says(
-    library: AdapterLibrary, whisper_folder: Folder, adapters: Path, clips: list[Any], name: str, settings: DecodeSettings
+    steady: AdapterLibrary, whisper_folder: Folder, adapters: Path, clips: list[Any], name: str, settings: DecodeSettings
 ) -> None:
     wanted = alone(whisper_folder("english"), adapters / name, clips, settings)
-    assert same(library.decode(clips, [name] * len(clips), settings), wanted)
+    assert same(steady.decode(clips, [name] * len(clips), settings), wanted)
     assert wanted != alone(whisper_folder("english"), None, clips, EXACT)  # or it would prove nothing
 
 
 @pytest.mark.parametrize("settings", [EXACT, SHORT, BEAM], ids=["full", "short", "beam"])
 def test_in_a_mixed_batch_every_clip_has_its_own(
-    library: AdapterLibrary, whisper_folder: Folder, adapters: Path, clips: list[Any], settings: DecodeSettings
+    steady: AdapterLibrary, whisper_folder: Folder, adapters: Path, clips: list[Any], settings: DecodeSettings
 ) -> None:
     names = ["dora", "lora", "wide", "rslora", "lora", "dora"]
-    found = library.decode(clips, names, settings)
+    found = steady.decode(clips, names, settings)
     for place, name in enumerate(names):
         assert same([found[place]], [alone(whisper_folder("english"), adapters / name, clips, settings)[place]]), name
     assert len({row.text for row in found}) > 2
 
 
 def test_clips_of_the_base_are_the_bases_bit_by_bit_in_a_batch_of_the_same_size(
-    library: AdapterLibrary, whisper_folder: Folder, clips: list[Any]
+    steady: AdapterLibrary, whisper_folder: Folder, clips: list[Any]
 ) -> None:
     base = alone(whisper_folder("english"), None, clips, EXACT)
-    assert library.decode(clips, [None] * 6) == base
-    mixed = library.decode(clips, ["lora", None, "dora", "base", "wide", None])
+    assert steady.decode(clips, [None] * 6) == base
+    mixed = steady.decode(clips, ["lora", None, "dora", "base", "wide", None])
     assert [mixed[place] for place in (1, 3, 5)] == [base[place] for place in (1, 3, 5)]
     assert mixed[0] != base[0]
 
 
-def test_word_times_are_those_of_each_clips_adapter(library: AdapterLibrary, whisper_folder: Folder, adapters: Path, clips: list[Any]) -> None:
+def test_word_times_are_those_of_each_clips_adapter(steady: AdapterLibrary, whisper_folder: Folder, adapters: Path, clips: list[Any]) -> None:
     settings = DecodeSettings(precision="fp32", words=True)
-    found = library.decode(clips, ["lora", "wide"] * 3, settings)
+    found = steady.decode(clips, ["lora", "wide"] * 3, settings)
     for name, start in (("lora", 0), ("wide", 1)):
         wanted = alone(whisper_folder("english"), adapters / name, clips, settings)
         for mine, theirs in zip(found[start::2], wanted[start::2], strict=True):
@@ -127,23 +132,23 @@ def test_word_times_are_those_of_each_clips_adapter(library: AdapterLibrary, whi
 
 
 def test_the_base_is_heard_in_its_full_window_when_adapters_are_in_the_short_one(
-    library: AdapterLibrary, whisper_folder: Folder, clips: list[Any]
+    steady: AdapterLibrary, whisper_folder: Folder, clips: list[Any]
 ) -> None:
-    found = library.decode(clips[:3], ["lora", None, "lora"], SHORT)
+    found = steady.decode(clips[:3], ["lora", None, "lora"], SHORT)
     assert found[1] == alone(whisper_folder("english"), None, clips[1:2], EXACT)[0]
 
 
-def test_the_base_is_untouched_afterwards(library: AdapterLibrary, clips: list[Any]) -> None:
-    before = {name: parameter.clone() for name, parameter in library.model.network.named_parameters()}
-    library.decode(clips, ["dora", "lora", None, "wide", "rslora", "lora"])
-    assert all(torch.equal(before[name], parameter) for name, parameter in library.model.network.named_parameters())
-    assert library.model.adapted is False
+def test_the_base_is_untouched_afterwards(steady: AdapterLibrary, clips: list[Any]) -> None:
+    before = {name: parameter.clone() for name, parameter in steady.model.network.named_parameters()}
+    steady.decode(clips, ["dora", "lora", None, "wide", "rslora", "lora"])
+    assert all(torch.equal(before[name], parameter) for name, parameter in steady.model.network.named_parameters())
+    assert steady.model.adapted is False
 
 
-def test_an_empty_batch_and_one_of_other_length(library: AdapterLibrary, clips: list[Any]) -> None:
-    assert library.decode([], []) == []
+def test_an_empty_batch_and_one_of_other_length(steady: AdapterLibrary, clips: list[Any]) -> None:
+    assert steady.decode([], []) == []
     with pytest.raises(MisuseError, match=r"^1 adapters for 2 waveforms, must be as many\."):
-        library.decode(clips[:2], ["lora"])
+        steady.decode(clips[:2], ["lora"])
 
 
 def test_each_adapter_brings_its_language_and_task(whisper_folder: Folder, tmp_path: Path, clips: list[Any]) -> None:
@@ -226,23 +231,23 @@ def test_transcribe_uses_the_named_adapter_the_default_or_the_base(
 # Names
 
 
-def test_unknown_names_say_what_there_is(library: AdapterLibrary, clips: list[Any]) -> None:
+def test_unknown_names_say_what_there_is(steady: AdapterLibrary, clips: list[Any]) -> None:
     told = r'^no adapter is named "welsh"; there are: dora, lora, rslora, wide\. Add it'
     for ask in (
-        lambda: library.decode(clips[:1], ["welsh"]),
-        lambda: library.use("welsh"),
-        lambda: library.remove("welsh"),
-        lambda: library.transcribe(clips[0], "welsh"),
-        lambda: library.facts("welsh"),
+        lambda: steady.decode(clips[:1], ["welsh"]),
+        lambda: steady.use("welsh"),
+        lambda: steady.remove("welsh"),
+        lambda: steady.transcribe(clips[0], "welsh"),
+        lambda: steady.facts("welsh"),
     ):
         with pytest.raises(AdapterError, match=told):
             ask()
 
 
 @pytest.mark.parametrize("name", ["", "base", "a/b", "..", "a b", "x" * 101, "a\n", "-x"])
-def test_names_that_cannot_be_one(library: AdapterLibrary, adapters: Path, name: str) -> None:
+def test_names_that_cannot_be_one(steady: AdapterLibrary, adapters: Path, name: str) -> None:
     with pytest.raises(AdapterError, match=r"must be up to 100 letters, digits"):
-        library.add(name, adapters / "lora")
+        steady.add(name, adapters / "lora")
 
 
 def test_a_name_is_given_once_unless_it_is_to_be_replaced(library: AdapterLibrary, adapters: Path) -> None:
@@ -357,42 +362,42 @@ BROKEN: dict[str, tuple[Callable[[dict[str, torch.Tensor]], Any], dict[str, Any]
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_broken_adapters_are_refused(library: AdapterLibrary, adapters: Path, tmp_path: Path, case: str) -> None:
+def test_broken_adapters_are_refused(steady: AdapterLibrary, adapters: Path, tmp_path: Path, case: str) -> None:
     change, config, told = BROKEN[case]
     shutil.copytree(adapters / "lora", tmp_path / "x")
     rewrite(tmp_path / "x", change, **config)
     with pytest.raises(AdapterError, match=told):
-        library.add("x", tmp_path / "x")
-    assert library.names == ("dora", "lora", "rslora", "wide")
+        steady.add("x", tmp_path / "x")
+    assert steady.names == ("dora", "lora", "rslora", "wide")
 
 
-def test_altered_pickled_and_incomplete_ones_are_refused(library: AdapterLibrary, adapters: Path, tmp_path: Path) -> None:
+def test_altered_pickled_and_incomplete_ones_are_refused(steady: AdapterLibrary, adapters: Path, tmp_path: Path) -> None:
     folder = tmp_path / "x"
     shutil.copytree(adapters / "lora", folder)
     data = bytearray((folder / WEIGHTS_FILE).read_bytes())
     data[-1] ^= 1
     (folder / WEIGHTS_FILE).write_bytes(data)
     with pytest.raises(AdapterError, match=r"Copy the adapter again"):
-        library.add("x", folder)
+        steady.add("x", folder)
     (folder / WEIGHTS_FILE).write_bytes(pickle.dumps({"a": 1}))
     sign(folder)
     with pytest.raises(AdapterError, match=r"not a safetensors file .* Pickled weights are never read"):
-        library.add("x", folder)
+        steady.add("x", folder)
     (folder / WEIGHTS_FILE).unlink()
     (folder / "adapter_model.bin").write_bytes(pickle.dumps({"a": 1}))
     with pytest.raises(AdapterError, match=r"no adapter_model.safetensors in it"):
-        library.add("x", folder)
+        steady.add("x", folder)
     (tmp_path / "empty").mkdir()
     with pytest.raises(AdapterError, match=r"no speechadapt.json in it"):
-        library.add("x", tmp_path / "empty")
+        steady.add("x", tmp_path / "empty")
 
 
-def test_a_changed_configuration_is_refused(library: AdapterLibrary, adapters: Path, tmp_path: Path) -> None:
+def test_a_changed_configuration_is_refused(steady: AdapterLibrary, adapters: Path, tmp_path: Path) -> None:
     shutil.copytree(adapters / "lora", tmp_path / "x")
     path = tmp_path / "x" / "adapter_config.json"
     path.write_text(path.read_text().replace('"lora_alpha": 4.0', '"lora_alpha": 400.0'))
     with pytest.raises(AdapterError, match=r"not the one that was saved with the weights"):
-        library.add("x", tmp_path / "x")
+        steady.add("x", tmp_path / "x")
 
 
 def test_scales_follow_patterns_that_are_names(
@@ -406,14 +411,14 @@ def test_scales_follow_patterns_that_are_names(
     assert not same(found, library.decode(clips, ["lora"] * 6))
 
 
-def test_an_adapter_of_another_base_is_refused(library: AdapterLibrary, ctc_folder: Folder, tmp_path: Path) -> None:
+def test_an_adapter_of_another_base_is_refused(steady: AdapterLibrary, ctc_folder: Folder, tmp_path: Path) -> None:
     write_tiny_whisper("english", tmp_path / "other", seed=5)
     write_adapter(tmp_path / "other", tmp_path / "x", seed=1)
     with pytest.raises(AdapterError, match=r"was trained on .*other \(fingerprint [0-9a-f]{12}\), the base given is"):
-        library.add("x", tmp_path / "x")
+        steady.add("x", tmp_path / "x")
     write_adapter(ctc_folder("wav2vec2-layer"), tmp_path / "y", seed=1)
     with pytest.raises(AdapterError, match=r"is for ctc models, .* is a whisper model"):
-        library.add("y", tmp_path / "y")
+        steady.add("y", tmp_path / "y")
 
 
 def test_a_vocabulary_of_another_size_is_refused(ctc_folder: Folder, tmp_path: Path) -> None:
@@ -456,20 +461,115 @@ def test_links_out_of_the_adapters_folder_are_refused(whisper_folder: Folder, ad
     AdapterLibrary(str(whisper_folder("english")), device="cpu").add("outside", root / "link")  # whoever names it himself may
 
 
-def test_scanning_tells_of_two_of_one_name_and_of_nothing(library: AdapterLibrary, adapters: Path, tmp_path: Path) -> None:
+def test_scanning_tells_of_two_of_one_name_and_of_nothing(steady: AdapterLibrary, adapters: Path, tmp_path: Path) -> None:
     shutil.copytree(adapters / "wide", tmp_path / "more" / "lora")
-    scan = library.scan(tmp_path / "more")
+    scan = steady.scan(tmp_path / "more")
     assert scan.added == ()
     assert scan.refused[0][0] == "lora"
     assert 'an adapter is named "lora" already' in scan.refused[0][1]
     (tmp_path / "empty").mkdir()
     with pytest.raises(AdapterError, match=r"holds no folder, so no adapter"):
-        library.scan(tmp_path / "empty")
+        steady.scan(tmp_path / "empty")
     with pytest.raises(AdapterError, match=r"no such folder"):
-        library.scan(tmp_path / "missing")
+        steady.scan(tmp_path / "missing")
 
 
 # Threads
+
+
+class Pause:
+    """Stops a library's first batch inside the model's `decode`, and tells which task each batch was decoded with."""
+
+    def __init__(self, library: AdapterLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reached, self.go = threading.Event(), threading.Event()
+        self.tasks: list[str | None] = []
+        self.decode = library.model.decode
+        self.model = library.model
+        monkeypatch.setattr(library.model, "decode", self)
+
+    def __call__(self, waveforms: Any, settings: DecodeSettings) -> list[Decoded]:
+        self.tasks.append(self.model.task)
+        self.reached.set()
+        assert self.go.wait(120)
+        return self.decode(waveforms, settings)
+
+
+def test_who_waits_for_a_turn_neither_holds_adapters_nor_sees_anothers_task(
+    whisper_folder: Folder, tmp_path: Path, clips: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = whisper_folder("multilingual")
+    for seed, name in enumerate(("de", "fr", "nl")):
+        write_adapter(base, tmp_path / name, seed=seed, language=name, task="translate" if name == "de" else "transcribe")
+    probe = AdapterLibrary(str(base), device="cpu", settings=EXACT)
+    probe.add("de", tmp_path / "de")
+    library = AdapterLibrary(str(base), language="nl", device="cpu", settings=EXACT, memory=probe.nbytes)
+    for name in ("fr", "nl", "de"):
+        library.add(name, tmp_path / name)
+    pause = Pause(library, monkeypatch)
+    found: dict[str | None, list[Decoded]] = {}
+    names = ("de", "fr", "nl", None)
+    threads = [threading.Thread(target=lambda name=name: found.update({name: library.decode(clips[:1], [name])})) for name in names]
+    threads[0].start()
+    try:
+        assert pause.reached.wait(120)
+        for thread in threads[1:]:
+            thread.start()
+        time.sleep(0.5)  # they could have read their adapters by now
+        assert (library.loaded, library.reloads) == (("de",), 0)
+    finally:
+        pause.go.set()
+    for thread in threads:
+        thread.join()
+    assert pause.tasks == ["translate", "transcribe", "transcribe", "transcribe"]
+    assert sorted(row.language for rows in found.values() for row in rows) == ["de", "fr", "nl", "nl"]
+    assert library.nbytes == probe.nbytes
+
+
+def test_what_is_read_while_a_batch_exchanges_the_bases_weights_is_held_against_the_base(
+    ctc_folder: Folder, tmp_path: Path, clips: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = ctc_folder("wav2vec2-layer")
+    write_adapter(base, tmp_path / "whole", seed=5, method="full")
+    write_adapter(base, tmp_path / "late", seed=2, method="dora")  # its gains are computed from the base's weights
+    library = AdapterLibrary(str(base), device="cpu", settings=EXACT)
+    library.add("whole", tmp_path / "whole")
+    decode, fingerprint = library.model.decode, library.fingerprint
+
+    def meanwhile(waveforms: Any, settings: DecodeSettings) -> list[Decoded]:
+        if "late" not in library.names:
+            library.add("late", tmp_path / "late")
+            assert library.fingerprint == fingerprint
+        return decode(waveforms, settings)
+
+    monkeypatch.setattr(library.model, "decode", meanwhile)
+    library.decode(clips, ["whole"] * 6)
+    assert library.names == ("late", "whole")
+    assert same(library.decode(clips, ["late"] * 6), alone(base, tmp_path / "late", clips, EXACT))
+
+
+def test_a_long_recording_keeps_the_adapter_that_it_began_with(ctc_folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = ctc_folder("wav2vec2-layer")
+    for seed, name in enumerate(("one", "two"), start=1):
+        write_adapter(base, tmp_path / name, seed=seed)
+    settings = DecodeSettings(precision="fp32", batch_seconds=30)
+    talk = np.random.default_rng(0).normal(0, 0.1, 70 * 16_000).astype(np.float32)
+    library = AdapterLibrary(str(base), device="cpu", settings=settings, vad=False)
+    library.add("name", tmp_path / "one")
+    wanted = library.transcribe(talk, "name")
+    decode, batches = library.model.decode, []
+
+    def meanwhile(waveforms: Any, settings: DecodeSettings) -> list[Decoded]:
+        batches.append(len(waveforms))
+        if len(batches) == 1:
+            library.add("name", tmp_path / "two", replace=True)
+        if len(batches) == 2:
+            library.remove("name")
+        return decode(waveforms, settings)
+
+    monkeypatch.setattr(library.model, "decode", meanwhile)
+    assert library.transcribe(talk, "name") == wanted
+    assert len(batches) >= 3
+    assert library.names == ()
 
 
 def test_threads_add_remove_and_decode_at_once(whisper_folder: Folder, adapters: Path, clips: list[Any]) -> None:
@@ -488,7 +588,7 @@ def test_threads_add_remove_and_decode_at_once(whisper_folder: Folder, adapters:
     def ask(seed: int) -> None:
         random = np.random.default_rng(seed)
         try:
-            for _ in range(12):
+            for _ in range(8):
                 names = [str(name) for name in random.choice(NAMES, 2)]
                 found = library.decode(pair, names)
                 for place, name in enumerate(names):

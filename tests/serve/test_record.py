@@ -278,7 +278,8 @@ def test_the_command_from_its_start_to_what_it_says_at_the_end(tmp_path: Path) -
 
 @pytest.mark.skipif(os.name == "nt", reason="a shell of POSIX")
 def test_what_it_says_at_the_end_can_be_typed(tmp_path: Path) -> None:
-    with start(tmp_path, "english", "my voice", "--speaker", "../Zo\u0065\u0308 & co") as (process, url):
+    words = ("english", "my voice", "--speaker", "../Zo\u0065\u0308 & co", "--no-browser")
+    with started("record", *words, folder=tmp_path) as (process, url):
         post(url, "/api/consent?given=yes")
         state = get(url, "/api/state")
         assert state["speaker"] == "../Zo\u00eb & co"  # however the keyboard wrote it

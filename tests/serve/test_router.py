@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from tiny_whisper import write_tiny_whisper
 
 from speechadapt.data.manifest import Manifest
 from speechadapt.data.utterance import Utterance
-from speechadapt.errors import AdapterError, MisuseError
+from speechadapt.errors import AdapterError, AudioError, MisuseError
 from speechadapt.models.speech_model import DecodeSettings
 from speechadapt.serve.accent_classifier import fit_classifier, pooled_states, read_classifier
 from speechadapt.serve.library import AdapterLibrary
@@ -172,6 +173,14 @@ def test_transcribing_tells_the_choice(library: AdapterLibrary, tmp_path: Path, 
     with path.open("rb") as file:
         file.seek(0)
         assert router.transcribe(file).adapter == chosen  # heard twice, from the same place
+    with tempfile.NamedTemporaryFile() as file:  # a file that is no io.IOBase
+        file.write(path.read_bytes())
+        file.seek(0)
+        assert router.transcribe(file).adapter == chosen  # type: ignore[arg-type]
+    assert router.transcribe(path.read_bytes()).adapter == chosen
+    for wrong in (b"", b"no audio" * 9, tmp_path / "missing.wav", None):
+        with pytest.raises(AudioError):
+            router.transcribe(wrong)  # type: ignore[arg-type]
     assert router.transcribe(sound(1, 700)).adapter == chosen
     assert router.transcribe(np.repeat(sound(1, 700), 2), sampling_rate=32_000).duration == pytest.approx(0.4)
 
